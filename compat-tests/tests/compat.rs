@@ -6,6 +6,8 @@ mod pair;
 
 #[path = "compat/answers.rs"]
 mod answers;
+#[path = "compat/arrays.rs"]
+mod arrays;
 #[path = "compat/casts.rs"]
 mod casts;
 #[path = "compat/catalog.rs"]

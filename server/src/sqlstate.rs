@@ -6,7 +6,7 @@ use tidelog_sql::ErrorKind;
 pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::SyntaxError => "42601",
-        ErrorKind::FeatureNotSupported => "0A000",
+        ErrorKind::FeatureNotSupported | ErrorKind::OtherShape => "0A000",
         ErrorKind::UndefinedTable => "42P01",
         ErrorKind::UndefinedColumn => "42703",
         ErrorKind::AmbiguousColumn => "42702",

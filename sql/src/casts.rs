@@ -24,7 +24,7 @@ use datafusion::logical_expr::{
     Cast, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
-use tidelog_storage::datum::{ColumnBuilder, PrintedType, datum_at};
+use tidelog_storage::datum::{self, ColumnBuilder, PrintedType, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, RegType, TimeTz};
 
 use crate::error::{ErrorKind, SqlError};
@@ -67,6 +67,8 @@ enum Conversion {
     Number(ColumnType),
     /// An array of the one to an array of the other, element by element.
     Each(ColumnType, ColumnType),
+    /// The same of arrays of any shape.
+    EachShaped(ColumnType, ColumnType),
     /// Between dates and timestamps, of which some are infinite, and to the times that they show.
     Moment(ColumnType, ColumnType),
     /// Between what clocks show: times with and without a zone, moments, intervals.
@@ -179,6 +181,11 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
             }
             Conversion::Each(a, b)
         }
+        (ColumnType::Shaped(a), ColumnType::Shaped(b)) => {
+            conversion(ColumnType::Array(a), ColumnType::Array(b))?;
+            Conversion::EachShaped(a.into(), b.into())
+        }
+        (ColumnType::Array(a), ColumnType::Shaped(b)) => Conversion::EachShaped(a.into(), b.into()),
         (from, to) if is_moment(from) && (is_moment(to) || matches!(to, Time(_))) && from != to => {
             Conversion::Moment(from, to)
         }
@@ -203,12 +210,28 @@ pub(crate) fn rewrite(
     if from_field.data_type().is_null() {
         return Ok(Transformed::no(Expr::Cast(cast)));
     }
-    let (Ok(mut from), Ok(to)) = (
+    let (Ok(mut from), Ok(mut to)) = (
         output::column_type(&from_field),
         output::column_type(&cast.field),
     ) else {
         return Ok(Transformed::no(Expr::Cast(cast)));
     };
+    // An array keeps its shape, and a literal shows whether it has one.
+    if let ColumnType::Array(element) = to {
+        let has_shape = match &*cast.expr {
+            Expr::Literal(ScalarValue::Utf8(Some(literal)), _) => {
+                text::array::may_be_shaped(literal)
+            }
+            _ => matches!(from, ColumnType::Shaped(_)),
+        };
+        if has_shape {
+            to = ColumnType::Shaped(element);
+            cast.field = Arc::new(to.field("", true));
+            if from == to {
+                return Ok(Transformed::yes(*cast.expr));
+            }
+        }
+    }
     // A literal that an integer holds is one.
     if matches!(to, ColumnType::Oid | ColumnType::Char | ColumnType::Bool)
         && let Expr::Literal(ScalarValue::Int64(Some(number)), None) = &*cast.expr
@@ -220,17 +243,7 @@ pub(crate) fn rewrite(
     if !known::exists(from, to) {
         return Err(external(no_cast(from, to)));
     }
-    // Arrays of several dimensions are lists of lists.
-    let is_flat = |field: &FieldRef| match field.data_type() {
-        DataType::List(item) => !item.data_type().is_nested(),
-        _ => true,
-    };
-    let conversion = conversion(from, to);
-    let conversion = conversion.filter(|conversion| match conversion {
-        Conversion::Each(..) | Conversion::Kept(..) => is_flat(&from_field),
-        _ => true,
-    });
-    if let Some(conversion) = conversion {
+    if let Some(conversion) = conversion(from, to) {
         let value = match (from, to) {
             (ColumnType::Bpchar(_), to) if !is_text(to) => padded(*cast.expr, from, style),
             _ => *cast.expr,
@@ -324,6 +337,11 @@ pub(crate) fn as_text(value: Expr, ty: ColumnType, style: Style) -> Expr {
             value,
             style,
         ),
+        ColumnType::Shaped(element) => function(
+            Conversion::EachShaped(element.into(), ColumnType::Text),
+            value,
+            style,
+        ),
         ty => function(Conversion::Output(ty), value, style),
     }
 }
@@ -391,6 +409,10 @@ fn elements_as(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
     }
 }
 
+fn no_array(array: &ArrayRef) -> DataFusionError {
+    DataFusionError::Internal(format!("{} is no array", array.data_type()))
+}
+
 fn external(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
@@ -425,6 +447,7 @@ impl CastFunction {
             Conversion::Output(_) => ColumnType::Text,
             Conversion::Narrow(_) => ColumnType::Float4,
             Conversion::Each(_, ty) => ty.array().unwrap_or(ty),
+            Conversion::EachShaped(_, ty) => ty.shaped().unwrap_or(ty),
             Conversion::Moment(_, ty) => ty,
         }
     }
@@ -471,7 +494,16 @@ impl CastFunction {
             Conversion::Narrow(from) => narrow(array, from),
             Conversion::Digits(ty) => digits(array, ty),
             Conversion::Number(ty) => numbers(array, ty),
-            Conversion::Each(from, to) => self.each(array, from, to),
+            Conversion::Each(from, to) => {
+                Ok(Arc::new(self.each(array.as_list::<i32>(), from, to)?))
+            }
+            Conversion::EachShaped(from, to) => {
+                let shaped = from.shaped().unwrap_or(from);
+                let array = output::conform(array, shaped).map_err(external)?;
+                let lists = datum::flat(&array).ok_or_else(|| no_array(&array))?;
+                let elements = self.each(&lists, from, to)?;
+                Ok(datum::with_elements(array.as_struct(), elements))
+            }
             Conversion::Clock(from, to) => kept(&self.convert_clocks(array, from, to)?, to),
             Conversion::Moment(from, to) => kept(&moments(array, from, to, self.style)?, to),
             // now() has nanoseconds.
@@ -482,8 +514,7 @@ impl CastFunction {
     }
 
     /// Arrays with each of their elements cast.
-    fn each(&self, array: &ArrayRef, from: ColumnType, to: ColumnType) -> Result<ArrayRef> {
-        let list = array.as_list::<i32>();
+    fn each(&self, list: &ListArray, from: ColumnType, to: ColumnType) -> Result<ListArray> {
         let (first, last) = (
             list.offsets().first().copied().unwrap_or_default(),
             list.offsets().last().copied().unwrap_or_default(),
@@ -517,12 +548,12 @@ impl CastFunction {
                 }
             }
         };
-        let item = match self.result_type().arrow() {
+        let item = match to.array().unwrap_or(to).arrow() {
             DataType::List(item) if item.data_type() == values.data_type() => item,
             _ => Arc::new(Field::new_list_field(values.data_type().clone(), true)),
         };
         let nulls = list.nulls().cloned();
-        Ok(Arc::new(ListArray::try_new(item, offsets, values, nulls)?))
+        Ok(ListArray::try_new(item, offsets, values, nulls)?)
     }
 
     fn read_texts(
@@ -622,6 +653,7 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Digits(_) => "pg_digits",
             Conversion::Number(_) => "pg_number",
             Conversion::Each(..) => "pg_each",
+            Conversion::EachShaped(..) => "pg_each_shaped",
             Conversion::FromJson(_) => "pg_from_json",
             Conversion::Clock(..) => "pg_clock",
             Conversion::Kept(..) => "pg_kept",

@@ -134,6 +134,8 @@ pub(crate) enum Ddl<'a> {
     /// The kind is that of CREATE USER|SHARED|STREAM TABLE.
     Sql(&'a Statement, Option<TableKind>),
     Ours(&'a Definition),
+    /// An ALTER TABLE that makes a column of arrays one of arrays of any shape, as whoever may write to it may.
+    Shapes(&'a Statement),
 }
 
 /// Plans a statement; `None` when it is not DDL.
@@ -150,6 +152,7 @@ pub(crate) fn plan(
     };
     let (statement, kind) = match statement {
         Ddl::Sql(statement, kind) => (statement, kind),
+        Ddl::Shapes(statement) => (statement, None),
         Ddl::Ours(Definition::TableLike {
             create,
             kind,

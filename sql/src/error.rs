@@ -73,6 +73,8 @@ pub enum ErrorKind {
     InvalidFrameSize,
     SubstringError,
     ArraySubscriptError,
+    /// An array of several dimensions, or one that does not begin at 1, where only others can be.
+    OtherShape,
     CannotChangeParameter,
     InvalidArgumentForLogarithm,
     InvalidArgumentForPower,

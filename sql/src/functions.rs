@@ -70,6 +70,9 @@ pub(crate) const UNTAGGED: &str = "pg_untagged";
 /// The function that `SET column[…] = …` assigns the value of: of the column, the value and the subscripts.
 pub(crate) const ASSIGNED: &str = "jsonb_assigned";
 
+/// The same of a slice: the value, and two bounds of each dimension, of which TRUE stands for one that is left out.
+pub(crate) const SLICE_ASSIGNED: &str = "jsonb_slice_assigned";
+
 /// The functions with overloads.
 const FAMILIES: &[&[call::Function]] = &[
     bits::FUNCTIONS,

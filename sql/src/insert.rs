@@ -14,11 +14,10 @@ use crate::output;
 use crate::parse::Overriding;
 use crate::returning::{Returned, Written};
 use crate::row::{
-    RowMaker, Target, Write, assign, cell, check_assignable, constant, infer_placeholder,
+    self, RowMaker, Target, Write, assign, cell, check_assignable, constant, infer_placeholder,
     is_default, own_partition, targets,
 };
 use crate::session::{Outcome, Prepared, QueryPlan, Session, ToRun};
-use crate::text;
 use crate::turns::Turns;
 use crate::upsert::Conflicts;
 
@@ -289,7 +288,7 @@ impl Session {
                             let value = datum_at(array, index);
                             given.push(match value {
                                 Some(DatumRef::Text(text)) if literals.get(at) == Some(&true) => {
-                                    text::parse_in(ty, text, style)?
+                                    row::read(ty, text, target.name(&table), style)?
                                 }
                                 _ => cell(array, index, column, ty, target.name(&table), style)?,
                             });

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use tidelog_storage::{ColumnType, Datum, DatumRef, TableDef};
+use tidelog_storage::{ColumnType, Datum, DatumRef, Elements, TableDef};
 
 use crate::output::OutputColumn;
+use crate::text::array::nested;
 use crate::text::{self, Style};
 
 /// A row as a jsonb object in canonical text: `{"id": 1, "body": "…"}` in the order of the table's columns.
@@ -72,20 +73,11 @@ pub(crate) fn write_value(
             out.push_str(json);
         }
         DatumRef::Text(_) => write_string(&shown(value), out),
-        DatumRef::Array(elements) => {
-            let element = match ty {
-                ColumnType::Array(element) => element.into(),
-                other => other,
-            };
-            out.push('[');
-            let mut first = true;
-            elements.for_each(|value| {
-                if !std::mem::take(&mut first) {
-                    out.push_str(comma);
-                }
-                write_value(value.unwrap_or(DatumRef::Null), element, style, comma, out);
+        DatumRef::Array(_) | DatumRef::Shaped(..) => {
+            let element = ty.elements().map_or(ty, ColumnType::from);
+            write_elements(value, comma, out, |value, out| {
+                write_value(value, element, style, comma, out);
             });
-            out.push(']');
         }
         DatumRef::Timestamp(_) => write_string(&shown(value).replacen(' ', "T", 1), out),
         DatumRef::TimestampTz(_) => {
@@ -110,6 +102,41 @@ pub(crate) fn write_value(
     }
 }
 
+/// Appends an array as PostgreSQL's `to_json` writes it with line feeds: between what its first dimension has.
+pub(crate) fn write_lines(array: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String) {
+    let dimensions = array.dimensions();
+    let (Some(elements), Some((_, inner))) = (array.elements(), dimensions.split_first()) else {
+        return write_value(array, ty, style, ",", out);
+    };
+    let element = ty.elements().map_or(ty, ColumnType::from);
+    let values = elements.to_vec();
+    let span = inner.iter().map(|of| of.length as usize).product();
+    out.push('[');
+    for (at, part) in values.chunks(span).enumerate() {
+        if at > 0 {
+            out.push_str(",\n ");
+        }
+        let part = Elements::owned(part);
+        nested(inner, part, out, ["[", "]"], ",", |value, out| {
+            write_value(value, element, style, ",", out);
+        });
+    }
+    out.push(']');
+}
+
+/// Appends an array, of arrays where it has several dimensions.
+fn write_elements(
+    array: DatumRef<'_>,
+    comma: &str,
+    out: &mut String,
+    write: impl FnMut(DatumRef<'_>, &mut String),
+) {
+    match array.elements().filter(|elements| !elements.is_empty()) {
+        Some(elements) => nested(&array.dimensions(), elements, out, ["[", "]"], comma, write),
+        None => out.push_str("[]"),
+    }
+}
+
 fn is_oid(ty: ColumnType) -> bool {
     matches!(
         ty,
@@ -129,20 +156,11 @@ pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
             text::write(value, ty, Style::default(), out);
             out.push('"');
         }
-        DatumRef::Array(elements) => {
-            let element = match ty {
-                ColumnType::Array(element) => element.into(),
-                other => other,
-            };
-            out.push('[');
-            let mut first = true;
-            elements.for_each(|value| {
-                if !std::mem::take(&mut first) {
-                    out.push_str(", ");
-                }
-                write_exact(value.unwrap_or(DatumRef::Null), element, out);
+        DatumRef::Array(_) | DatumRef::Shaped(..) => {
+            let element = ty.elements().map_or(ty, ColumnType::from);
+            write_elements(value, ", ", out, |value, out| {
+                write_exact(value, element, out)
             });
-            out.push(']');
         }
         value => write_value(value, ty, Style::default(), ", ", out),
     }

@@ -210,7 +210,9 @@ impl Session {
             {
                 NewValue::Parameter(placeholder(name)?)
             } else {
-                match constant(&value, column.ty, &[], &[], &column.name, self.style())? {
+                // Of what shape an array may be is seen when it is assigned.
+                let ty = column.ty.elements().map_or(column.ty, ColumnType::Shaped);
+                match constant(&value, ty, &[], &[], &column.name, self.style())? {
                     Some(value) => NewValue::Constant(value),
                     None => {
                         changes.expressions.push(value);
@@ -646,7 +648,10 @@ fn element_assigned(value: &mut Expr) -> Option<&mut Vec<FunctionArg>> {
         return None;
     };
     match &mut call.args {
-        FunctionArguments::List(list) if call.name.to_string() == functions::ASSIGNED => {
+        FunctionArguments::List(list)
+            if [functions::ASSIGNED, functions::SLICE_ASSIGNED]
+                .contains(&call.name.to_string().as_str()) =>
+        {
             Some(&mut list.args)
         }
         _ => None,

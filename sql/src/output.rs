@@ -6,7 +6,7 @@ pub(crate) mod precision;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -18,8 +18,8 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Retur
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::catalog::PG_TYPE_KEY;
-use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef};
+use tidelog_storage::datum::{self, ColumnBuilder, datum_at, elements_type};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
 
 use crate::arithmetic;
 use crate::error::{ErrorKind, SqlError};
@@ -45,7 +45,9 @@ pub struct OutputColumn {
 /// Whether a client that was told of the one takes the other for it.
 impl PartialEq for OutputColumn {
     fn eq(&self, other: &OutputColumn) -> bool {
-        (&self.name, self.ty, self.vector) == (&other.name, other.ty, other.vector)
+        // Arrays of any shape are of the type of others to clients.
+        let ty = |of: &OutputColumn| of.ty.elements().map_or(of.ty, ColumnType::Array);
+        (&self.name, ty(self), self.vector) == (&other.name, ty(other), other.vector)
     }
 }
 
@@ -170,6 +172,12 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
                 element => element.array().expect("it is no array"),
             }
         }
+        DataType::Struct(_)
+            if let Some(DataType::List(item)) = elements_type(field.data_type()) =>
+        {
+            let element = column_type(item)?;
+            element.shaped().expect("elements of arrays are none")
+        }
         DataType::Time32(_) | DataType::Time64(_) => ColumnType::Time(None),
         DataType::Interval(_) | DataType::Duration(_) => ColumnType::Interval(None),
         DataType::FixedSizeBinary(12) => ColumnType::TimeTz(None),
@@ -218,11 +226,8 @@ pub(crate) fn columns_of(plan: &LogicalPlan) -> Result<Vec<OutputColumn>, SqlErr
 
 /// The array as one of the type that the column type has in results.
 pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlError> {
-    // Lists of lists are arrays of more dimensions: what is in them need only be of a column's type.
-    if let DataType::List(item) = array.data_type()
-        && item.data_type().is_nested()
-    {
-        return Ok(array.clone());
+    if let ColumnType::Shaped(element) = ty {
+        return conform_shaped(array, element);
     }
     // As a result shows them.
     if is_named(ty) {
@@ -252,6 +257,28 @@ pub(crate) fn value(array: &dyn Array, row: usize) -> Result<DatumRef<'_>, SqlEr
         let message = format!("a value of the unexpected type {}", array.data_type());
         SqlError::new(ErrorKind::InternalError, message)
     })
+}
+
+/// Arrays as ones of any shape.
+fn conform_shaped(array: &ArrayRef, element: ElementType) -> Result<ArrayRef, SqlError> {
+    let conform_lists = |lists: ListArray| -> Result<ListArray, SqlError> {
+        let lists = conform(&(Arc::new(lists) as ArrayRef), ColumnType::Array(element))?;
+        Ok(lists.as_list::<i32>().clone())
+    };
+    match (array.as_struct_opt(), datum::flat(array)) {
+        (Some(shaped), Some(lists)) => Ok(datum::with_elements(shaped, conform_lists(lists)?)),
+        _ if array.data_type().is_null() => Ok(new_null_array(
+            &ColumnType::Shaped(element).arrow(),
+            array.len(),
+        )),
+        _ => match array.as_list_opt::<i32>() {
+            Some(lists) => Ok(datum::shaped(&conform_lists(lists.clone())?)),
+            None => Err(SqlError::unsupported(format!(
+                "arrays of type {}",
+                array.data_type()
+            ))),
+        },
+    }
 }
 
 fn is_decimal(ty: &DataType) -> bool {

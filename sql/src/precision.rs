@@ -23,6 +23,7 @@ pub(crate) fn plain(ty: ColumnType) -> ColumnType {
         ColumnType::TimestampTz(_) => ColumnType::TimestampTz(None),
         ColumnType::Interval(_) => ColumnType::Interval(None),
         ColumnType::Array(element) => plain(element.into()).array().unwrap_or(ty),
+        ColumnType::Shaped(element) => plain(element.into()).shaped().unwrap_or(ty),
         ty => ty,
     }
 }
@@ -36,6 +37,9 @@ pub(crate) fn unlimited(ty: ColumnType) -> ColumnType {
         ColumnType::Varbit(_) => ColumnType::Varbit(None),
         ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Varchar(None)),
         ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
+        ColumnType::Shaped(element @ (ElementType::Varchar(_) | ElementType::Bpchar(_))) => {
+            unlimited(element.into()).shaped().unwrap_or(ty)
+        }
         ty => plain(ty),
     }
 }
@@ -50,6 +54,7 @@ pub(crate) fn spelled(ty: ColumnType) -> ColumnType {
         ColumnType::TimestampTz(None) => ColumnType::TimestampTz(all),
         ColumnType::Interval(None) => ColumnType::Interval(IntervalModifier::new(None, all)),
         ColumnType::Array(element) => spelled(element.into()).array().unwrap_or(ty),
+        ColumnType::Shaped(element) => spelled(element.into()).shaped().unwrap_or(ty),
         ty => ty,
     }
 }
@@ -62,13 +67,7 @@ pub(crate) fn is_limited(ty: ColumnType) -> bool {
         | ColumnType::Timestamp(digits)
         | ColumnType::TimestampTz(digits) => digits.is_some_and(|digits| digits < SECOND_DIGITS),
         ColumnType::Interval(kept) => kept.is_some(),
-        ColumnType::Array(
-            element @ (ElementType::Time(_)
-            | ElementType::TimeTz(_)
-            | ElementType::Timestamp(_)
-            | ElementType::TimestampTz(_)
-            | ElementType::Interval(_)),
-        ) => is_limited(element.into()),
+        ColumnType::Array(element) | ColumnType::Shaped(element) => is_limited(element.into()),
         _ => false,
     }
 }
@@ -93,14 +92,21 @@ pub fn kept(value: Datum, ty: ColumnType) -> Result<Datum, SqlError> {
         (Datum::Interval(value), ColumnType::Interval(Some(modifier))) => {
             Datum::Interval(interval(value, modifier)?)
         }
-        (Datum::Array(elements), ColumnType::Array(element)) if is_limited(ty) => {
-            let elements = elements
-                .into_iter()
-                .map(|value| kept(value, element.into()));
-            Datum::Array(elements.collect::<Result<_, _>>()?)
+        (Datum::Array(elements), ColumnType::Array(element) | ColumnType::Shaped(element))
+            if is_limited(ty) =>
+        {
+            Datum::Array(each_kept(elements, element)?)
+        }
+        (Datum::Shaped(shape, elements), ColumnType::Shaped(element)) if is_limited(ty) => {
+            Datum::Shaped(shape, each_kept(elements, element)?)
         }
         (value, _) => value,
     })
+}
+
+fn each_kept(elements: Vec<Datum>, element: ElementType) -> Result<Vec<Datum>, SqlError> {
+    let elements = elements.into_iter();
+    elements.map(|value| kept(value, element.into())).collect()
 }
 
 /// Microseconds, rounded to so many digits of a second.

@@ -321,6 +321,24 @@ pub(crate) fn shown_row(table: &TableDef, row: &[Datum]) -> String {
     shown
 }
 
+/// An error that is about a column.
+fn of_column(mut error: SqlError, column: &str) -> SqlError {
+    if !column.is_empty() && error.kind == ErrorKind::OtherShape {
+        error.column = Some(column.to_string());
+    }
+    error
+}
+
+/// Reads a column's value.
+pub(crate) fn read(
+    ty: ColumnType,
+    text: &str,
+    column: &str,
+    style: Style,
+) -> Result<Datum, SqlError> {
+    text::parse_in(ty, text, style).map_err(|error| of_column(error, column))
+}
+
 /// A value of one type as one of another, as an assignment in INSERT or UPDATE converts it.
 pub(crate) fn assign(
     value: Datum,
@@ -329,12 +347,8 @@ pub(crate) fn assign(
     column: &str,
     style: Style,
 ) -> Result<Datum, SqlError> {
-    if let Datum::Array(elements) = &value
-        && elements
-            .iter()
-            .any(|element| matches!(element, Datum::Array(_)))
-    {
-        return Err(SqlError::unsupported("an array of several dimensions"));
+    if let (Datum::Shaped(..), ColumnType::Array(_)) = (&value, to) {
+        return Err(of_column(text::unshaped(), column));
     }
     let is_text = |ty| {
         use ColumnType::{Bpchar, Char, Name, Text, Varchar};
@@ -358,7 +372,7 @@ pub(crate) fn assign(
     let via_text = |value: &Datum| {
         let mut shown = String::new();
         text::write(value.as_ref(), from, style, &mut shown);
-        text::parse_in(to, &shown, style)
+        read(to, &shown, column, style)
     };
     if is_text(to) {
         return match value {
@@ -383,18 +397,23 @@ pub(crate) fn assign(
     match (from, to) {
         (from, to) if json(from) && json(to) => return via_text(&value),
         // Every element on its own.
-        (ColumnType::Array(from), ColumnType::Array(to)) => {
-            let Datum::Array(elements) = value else {
-                return Err(mismatch());
-            };
-            let element = |element| assign(element, from.into(), to.into(), column, style);
-            let elements = elements.into_iter().map(element).collect::<Result<_, _>>();
-            return elements
-                .map(Datum::Array)
-                .map_err(|error| match error.kind {
+        (from, to) if let (Some(from), Some(to)) = (from.elements(), to.elements()) => {
+            let each = |elements: Vec<Datum>| {
+                let elements = elements.into_iter();
+                let element = |element| assign(element, from.into(), to.into(), column, style);
+                let elements = elements.map(element).collect::<Result<Vec<_>, _>>();
+                elements.map_err(|error| match error.kind {
                     ErrorKind::DatatypeMismatch => mismatch(),
                     _ => error,
-                });
+                })
+            };
+            return match value {
+                Datum::Array(elements) => each(elements).map(Datum::Array),
+                Datum::Shaped(shape, elements) => {
+                    each(elements).map(|elements| Datum::Shaped(shape, elements))
+                }
+                _ => Err(mismatch()),
+            };
         }
         (ColumnType::Timestamp(_), ColumnType::Time(_)) => {
             let Datum::Timestamp(micros) = value else {
@@ -589,9 +608,9 @@ pub(crate) fn constant(
         Expr::Value(value) => match &value.value {
             Value::Null => Datum::Null,
             Value::SingleQuotedString(literal) | Value::EscapedStringLiteral(literal) => {
-                text::parse_in(ty, literal, style)?
+                read(ty, literal, column, style)?
             }
-            Value::DollarQuotedString(literal) => text::parse_in(ty, &literal.value, style)?,
+            Value::DollarQuotedString(literal) => read(ty, &literal.value, column, style)?,
             Value::Number(digits, _) if is_numeric(ty) => match text::parse(ty, digits) {
                 Ok(value) => value,
                 Err(_) => return Ok(None),

@@ -58,6 +58,7 @@ mod planning;
 mod prepared;
 mod procedures;
 mod recent;
+mod shapes;
 mod statements;
 mod temporary;
 mod transaction;
@@ -418,7 +419,11 @@ impl Session {
         }
         self.advisory.set_timeout(self.timeout("lock_timeout"));
         self.begins(&statement.statement);
-        let mut result = self.execute_retrying(statement, parameters).await;
+        let mut result = match self.of_shapes(statement, parameters) {
+            None => self.execute_retrying(statement, parameters).await,
+            Some(Ok(statement)) => self.execute_retrying(&statement, parameters).await,
+            Some(Err(error)) => Err(error),
+        };
         if let Some(kinds) = &statement.statement.excused {
             let is_excused = |error: &SqlError| kinds.contains(&error.kind);
             if result.as_ref().err().is_none_or(is_excused) {
@@ -455,7 +460,10 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let mut tries = 0;
         let alone = self.work.block == Block::None;
+        let mark = self.work.changes.read().mark();
+        let mut reshaped = None;
         loop {
+            let statement = reshaped.as_ref().unwrap_or(statement);
             // In memory of its own, which is large: the callers' futures live as long as connections and subscriptions do.
             let tried = Box::pin(self.execute_inner(statement, parameters)).await;
             self.forget_stand_ins();
@@ -470,6 +478,10 @@ impl Session {
                 {
                     self.roll_back();
                     tries += 1;
+                    continue;
+                }
+                Err(error) if error.kind == ErrorKind::OtherShape => {
+                    reshaped = Some(self.reshaped(statement, error, mark).await?);
                     continue;
                 }
                 outcome => outcome?,

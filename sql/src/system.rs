@@ -614,7 +614,7 @@ pub fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
         ColumnType::Interval(kept) => (1186, kept.map_or(-1, IntervalModifier::typmod), 16),
         ColumnType::Printed(of) => printed_facts(of),
         ColumnType::Enum(of) => (of.definition().oid.into(), -1, 4),
-        ColumnType::Array(element) => {
+        ColumnType::Array(element) | ColumnType::Shaped(element) => {
             let (_, modifier, _) = type_facts(element.into());
             (array_oid(element), modifier, -1)
         }

@@ -1,6 +1,6 @@
 //! PostgreSQL's text forms of values, in and out: DateStyle ISO, the shortest exact floats.
 
-mod array;
+pub(crate) mod array;
 pub(crate) mod bits;
 pub(crate) mod datetime;
 pub mod hstore;
@@ -22,6 +22,7 @@ use crate::precision::kept;
 use crate::system::pg_proc;
 use crate::types;
 
+pub use array::{check_depth, check_size, unshaped};
 pub use datetime::{Now, is_date, is_timestamp};
 pub use interval::IntervalStyle;
 pub use zone::{Posix, Zone};
@@ -142,7 +143,11 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
                 ));
             }
         },
-        ColumnType::Array(element) => Datum::Array(array::parse(element.into(), text, style)?),
+        ColumnType::Array(element) => match array::parse(element.into(), text, style)? {
+            Datum::Shaped(..) => return Err(array::unshaped()),
+            plain => plain,
+        },
+        ColumnType::Shaped(element) => array::parse(element.into(), text, style)?,
     })
 }
 
@@ -225,12 +230,9 @@ pub fn write(value: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String
             datetime::write_offset(-i64::from(value.west), out);
         }
         DatumRef::Interval(value) => interval::write(value, style.intervals, out),
-        DatumRef::Array(elements) => {
-            let element = match ty {
-                ColumnType::Array(element) => element.into(),
-                other => other,
-            };
-            array::write(element, elements, style, out);
+        DatumRef::Array(elements) | DatumRef::Shaped(_, elements) => {
+            let element = ty.elements().map_or(ty, ColumnType::from);
+            array::write(element, &value.dimensions(), elements, style, out);
         }
     }
 }

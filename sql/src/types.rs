@@ -80,7 +80,8 @@ pub(crate) fn column_type_among(
         // PostgreSQL knows arrays of one number of dimensions and size from no others.
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => {
             match column_type_among(element, user_types)? {
-                array @ ColumnType::Array(_) => array,
+                // Who writes several has arrays of several.
+                ColumnType::Array(element) => ColumnType::Shaped(element),
                 element => element.array().unwrap_or(element),
             }
         }
@@ -168,7 +169,9 @@ pub fn internal_name(ty: ColumnType) -> String {
         ColumnType::Json => "json",
         ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(of) => &of.definition().name,
-        ColumnType::Array(element) => return format!("_{}", internal_name(element.into())),
+        ColumnType::Array(element) | ColumnType::Shaped(element) => {
+            return format!("_{}", internal_name(element.into()));
+        }
     };
     name.to_string()
 }
@@ -213,7 +216,9 @@ pub fn name(ty: ColumnType) -> String {
         ColumnType::Json => "json",
         ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(of) => return crate::parse::identifier(&of.definition().name),
-        ColumnType::Array(element) => return format!("{}[]", self::name(element.into())),
+        ColumnType::Array(element) | ColumnType::Shaped(element) => {
+            return format!("{}[]", self::name(element.into()));
+        }
     };
     name.to_string()
 }
@@ -225,7 +230,9 @@ pub fn bare_name(ty: ColumnType) -> String {
         ty => ty,
     };
     match ty {
-        ColumnType::Array(element) => format!("{}[]", bare_name(element.into())),
+        ColumnType::Array(element) | ColumnType::Shaped(element) => {
+            format!("{}[]", bare_name(element.into()))
+        }
         ty => name(bare(ty)),
     }
 }

@@ -7,6 +7,7 @@ mod fields;
 mod number;
 mod printed;
 mod reg;
+mod shape;
 mod spelled;
 mod stored;
 
@@ -16,7 +17,8 @@ use arrow::array::Array;
 use arrow::array::{
     BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
     Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray,
-    LargeBinaryArray, ListArray, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    LargeBinaryArray, ListArray, StringArray, StructArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit, i256};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,11 @@ pub use fields::{IntervalField, IntervalModifier};
 pub use number::{Finite, NUMBER_SCALE_MAX, NUMBER_WHOLE_MAX, Number, NumberRef, Parts};
 pub use printed::PrintedType;
 pub use reg::RegType;
+pub(crate) use shape::bytes as shape_bytes;
+pub use shape::{
+    DIMENSIONS_MAX, Dimension, ELEMENTS_MAX, Shape, ShapeRef, compare_shapes, elements_type, flat,
+    shaped, shaped_of, shaped_type, with_elements,
+};
 pub(crate) use stored::INTERVAL_BYTES;
 pub use stored::{from_stored, to_stored};
 
@@ -99,8 +106,11 @@ pub enum ColumnType {
     Printed(PrintedType),
     /// A type of CREATE TYPE … AS ENUM; its values are their labels.
     Enum(EnumType),
-    /// A one-dimensional array, counted from 1.
+    /// An array of one dimension, counted from 1.
     Array(ElementType),
+    /// An array of any number of dimensions, counted from anywhere. It is the same type to users: this one is where it may
+    /// be more than the other.
+    Shaped(ElementType),
 }
 
 impl ColumnType {
@@ -146,6 +156,15 @@ impl ColumnType {
                 let element = ColumnType::from(element).arrow();
                 DataType::List(Arc::new(Field::new_list_field(element, true)))
             }
+            ColumnType::Shaped(element) => shaped_type(ColumnType::Array(element).arrow()),
+        }
+    }
+
+    /// The type of an array's elements; `None` for what is no array.
+    pub fn elements(self) -> Option<ElementType> {
+        match self {
+            ColumnType::Array(element) | ColumnType::Shaped(element) => Some(element),
+            _ => None,
         }
     }
 
@@ -185,7 +204,10 @@ pub enum Datum {
     Time(i64),
     TimeTz(TimeTz),
     Interval(Interval),
+    /// Of one dimension that begins at 1, or empty.
     Array(Vec<Datum>),
+    /// Any other: the elements row by row.
+    Shaped(Shape, Vec<Datum>),
 }
 
 /// Floats in JSON, which has no infinite ones and no NaN.
@@ -320,6 +342,7 @@ pub enum DatumRef<'a> {
     TimeTz(TimeTz),
     Interval(Interval),
     Array(Elements<'a>),
+    Shaped(ShapeRef<'a>, Elements<'a>),
 }
 
 impl Datum {
@@ -345,6 +368,15 @@ impl Datum {
             Datum::TimeTz(v) => DatumRef::TimeTz(*v),
             Datum::Interval(v) => DatumRef::Interval(*v),
             Datum::Array(v) => DatumRef::Array(Elements::owned(v)),
+            Datum::Shaped(shape, v) => DatumRef::Shaped(shape.as_ref(), Elements::owned(v)),
+        }
+    }
+
+    /// An array of these elements, row by row, in these dimensions.
+    pub fn of_elements(dimensions: &[Dimension], elements: Vec<Datum>) -> Datum {
+        match Shape::new(dimensions) {
+            Some(shape) if !elements.is_empty() => Datum::Shaped(shape, elements),
+            _ => Datum::Array(elements),
         }
     }
 
@@ -377,6 +409,29 @@ impl DatumRef<'_> {
             DatumRef::TimeTz(v) => Datum::TimeTz(v),
             DatumRef::Interval(v) => Datum::Interval(v),
             DatumRef::Array(v) => Datum::Array(v.to_vec()),
+            DatumRef::Shaped(shape, v) => Datum::Shaped(shape.to_owned(), v.to_vec()),
+        }
+    }
+}
+
+impl<'a> DatumRef<'a> {
+    /// The elements of an array, row by row; `None` for what is no array.
+    pub fn elements(self) -> Option<Elements<'a>> {
+        match self {
+            DatumRef::Array(elements) | DatumRef::Shaped(_, elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The dimensions of an array, the outermost first; none of an empty one, and of what is no array.
+    pub fn dimensions(self) -> Vec<Dimension> {
+        match self {
+            DatumRef::Array(elements) if !elements.is_empty() => vec![Dimension {
+                length: u32::try_from(elements.len()).unwrap_or(u32::MAX),
+                lower: 1,
+            }],
+            DatumRef::Shaped(shape, _) => shape.dimensions(),
+            _ => Vec::new(),
         }
     }
 }
@@ -441,6 +496,17 @@ pub fn datum_at(array: &dyn Array, index: usize) -> Option<DatumRef<'_>> {
             let at = |index: usize| usize::try_from(offsets[index]).expect("offsets ascend from 0");
             let elements = Elements::arrow(list.values().as_ref(), at(index), at(index + 1));
             DatumRef::Array(elements)
+        }
+        DataType::Struct(_) if elements_type(array.data_type()).is_some() => {
+            let array = cast::<StructArray>(array);
+            let DatumRef::Array(elements) = datum_at(array.column(0), index)? else {
+                return Some(DatumRef::Null);
+            };
+            let shapes = shape::shapes(array);
+            match shapes.is_valid(index) {
+                true => DatumRef::Shaped(ShapeRef::of_array(shapes.value(index)), elements),
+                false => DatumRef::Array(elements),
+            }
         }
         DataType::Date32 => DatumRef::Date(cast::<Date32Array>(array).value(index)),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::i256;
 
 use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
-use crate::datum::{ColumnType, DatumRef, Number, Numeric};
+use crate::datum::{ColumnType, DatumRef, Number, Numeric, shape_bytes};
 use crate::error::StorageError;
 use crate::seq::Seq;
 use crate::transaction::Partition;
@@ -219,6 +219,10 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
         // By where its label stands; a label that the type lacks is no value.
         (ColumnType::Enum(of), DatumRef::Text(v)) => put_float8(out, of.definition().order(v)?),
         (ColumnType::Jsonb, DatumRef::Text(v)) => jsonb::put(out, v)?,
+        // Spaces behind it make no difference.
+        (ColumnType::Bpchar(_), DatumRef::Text(v)) => {
+            put_escaped(out, v.trim_end_matches(' ').as_bytes());
+        }
         (ty, DatumRef::Text(v)) if ty.is_textual() => put_escaped(out, v.as_bytes()),
         (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
         (ColumnType::Bytea, DatumRef::Bytea(v)) => put_escaped(out, v),
@@ -244,6 +248,14 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
             });
             out.push(ARRAY_END);
             return valid.then_some(());
+        }
+        (ColumnType::Shaped(element), DatumRef::Array(elements)) => {
+            put_value(out, ColumnType::Array(element), DatumRef::Array(elements))?;
+            out.extend(shape_bytes(&value.dimensions()));
+        }
+        (ColumnType::Shaped(element), DatumRef::Shaped(shape, elements)) => {
+            put_value(out, ColumnType::Array(element), DatumRef::Array(elements))?;
+            out.extend_from_slice(shape.bytes());
         }
         _ => return None,
     }

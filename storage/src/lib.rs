@@ -45,8 +45,8 @@ pub use catalog::{
 };
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{
-    ColumnType, Datum, DatumRef, ElementType, Elements, EnumDef, EnumLabel, EnumType, Interval,
-    IntervalField, IntervalModifier, PrintedType, RegType, Row, TimeTz,
+    ColumnType, Datum, DatumRef, Dimension, ElementType, Elements, EnumDef, EnumLabel, EnumType,
+    Interval, IntervalField, IntervalModifier, PrintedType, RegType, Row, TimeTz,
 };
 pub use error::{CommitError, StorageError};
 pub use failpoint::Failpoints;

@@ -11,7 +11,7 @@ use crate::catalog::{CatalogChange, ColumnId, TableDef};
 use crate::changes::ChangeOp;
 use crate::datum::{
     ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Number,
-    NumberRef, Numeric, Row, TimeTz,
+    NumberRef, Numeric, Row, ShapeRef, TimeTz,
 };
 use crate::error::StorageError;
 use crate::key::{read_seq, rescale, seq_bytes};
@@ -175,7 +175,8 @@ fn fixed_width(ty: ColumnType) -> Option<usize> {
         | ColumnType::Jsonb
         | ColumnType::Printed(_)
         | ColumnType::Enum(_)
-        | ColumnType::Array(_) => None,
+        | ColumnType::Array(_)
+        | ColumnType::Shaped(_) => None,
     }
 }
 
@@ -261,6 +262,17 @@ fn put_varying(ty: ColumnType, value: DatumRef<'_>, out: &mut Vec<u8>) {
         }
         (ColumnType::Array(element), DatumRef::Array(elements)) => {
             let mut bytes = Vec::new();
+            put_array(element.into(), elements, &mut bytes);
+            put_bytes(out, &bytes);
+        }
+        // Before the elements stands the shape, or a zero for one dimension that begins at 1.
+        (ColumnType::Shaped(element), DatumRef::Array(elements)) => {
+            let mut bytes = vec![0];
+            put_array(element.into(), elements, &mut bytes);
+            put_bytes(out, &bytes);
+        }
+        (ColumnType::Shaped(element), DatumRef::Shaped(shape, elements)) => {
+            let mut bytes = shape.bytes().to_vec();
             put_array(element.into(), elements, &mut bytes);
             put_bytes(out, &bytes);
         }
@@ -519,6 +531,21 @@ fn varying_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageEr
         ColumnType::Array(element) => {
             read_array(element, bytes, &mut |_| {})?;
             DatumRef::Array(Elements::stored(element, bytes))
+        }
+        ColumnType::Shaped(element) => {
+            let (shape, elements) = match bytes {
+                [0, elements @ ..] => (None, elements),
+                bytes => {
+                    let (shape, rest) = ShapeRef::read(bytes).ok_or_else(|| corrupt("an array"))?;
+                    (Some(shape), rest)
+                }
+            };
+            read_array(element, elements, &mut |_| {})?;
+            let elements = Elements::stored(element, elements);
+            match shape {
+                Some(shape) => DatumRef::Shaped(shape, elements),
+                None => DatumRef::Array(elements),
+            }
         }
         ColumnType::Numeric(None) => {
             DatumRef::Number(NumberRef::read(bytes).ok_or_else(|| corrupt("a numeric"))?)

@@ -3,21 +3,23 @@
 //!
 //! Does not: change values other than as PostgreSQL's casts do, nor narrow anything.
 
-use arrow::array::ArrayRef;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::i256;
 use arrow::error::ArrowError;
 
 use crate::datum::{
     ColumnBuilder, ColumnType, Datum, DatumRef, ElementType, IntervalModifier, Numeric,
-    SECOND_DIGITS, datum_at,
+    SECOND_DIGITS, datum_at, shaped,
 };
 use crate::key::rescale;
 
 /// Whether every value of the one type is a value of the other, so that a column can change between them.
 pub fn widens(from: ColumnType, to: ColumnType) -> bool {
     use ColumnType::{
-        Array, Bpchar, Enum, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Varchar,
+        Array, Bpchar, Enum, Float4, Float8, Int2, Int4, Int8, Numeric, Shaped, Text, Varchar,
     };
     if let Some(widens) = clock_widens(from, to) {
         return widens;
@@ -38,7 +40,10 @@ pub fn widens(from: ColumnType, to: ColumnType) -> bool {
         (Bpchar(_), Bpchar(None)) => true,
         // Labels are added, never taken away.
         (Enum(from), Enum(to)) => from.is_before(to),
-        (Array(ElementType::Enum(from)), Array(ElementType::Enum(to))) => from.is_before(to),
+        (Array(ElementType::Enum(from)), Array(ElementType::Enum(to)))
+        | (Shaped(ElementType::Enum(from)), Shaped(ElementType::Enum(to))) => from.is_before(to),
+        // The same type to users.
+        (Array(from), Shaped(to)) => from == to,
         (Varchar(_) | Text, Varchar(None) | Text) => true,
         _ => false,
     }
@@ -47,7 +52,7 @@ pub fn widens(from: ColumnType, to: ColumnType) -> bool {
 /// Whether a time, timestamp or interval of the one type is one of the other; `None` where these are not two of the same
 /// but for what they keep.
 fn clock_widens(from: ColumnType, to: ColumnType) -> Option<bool> {
-    use ColumnType::{Array, Interval, Time, TimeTz, Timestamp, TimestampTz};
+    use ColumnType::{Array, Interval, Shaped, Time, TimeTz, Timestamp, TimestampTz};
     let all = |digits: Option<u8>| digits.unwrap_or(SECOND_DIGITS);
     Some(match (from, to) {
         (Time(from), Time(to))
@@ -59,7 +64,9 @@ fn clock_widens(from: ColumnType, to: ColumnType) -> Option<bool> {
             let fields = |kept: Option<IntervalModifier>| kept.and_then(|kept| kept.fields());
             digits(from) <= digits(to) && (fields(to).is_none() || fields(from) == fields(to))
         }
-        (Array(from), Array(to)) => return clock_widens(from.into(), to.into()),
+        (Array(from), Array(to)) | (Shaped(from), Shaped(to)) => {
+            return clock_widens(from.into(), to.into());
+        }
         _ => return None,
     })
 }
@@ -77,7 +84,8 @@ pub fn keeps_key_bytes(from: ColumnType, to: ColumnType) -> bool {
         (from, to) if clock_widens(from, to).is_some() => true,
         // A label keeps its place.
         (ColumnType::Enum(_), ColumnType::Enum(_))
-        | (ColumnType::Array(ElementType::Enum(_)), ColumnType::Array(ElementType::Enum(_))) => {
+        | (ColumnType::Array(ElementType::Enum(_)), ColumnType::Array(ElementType::Enum(_)))
+        | (ColumnType::Shaped(ElementType::Enum(_)), ColumnType::Shaped(ElementType::Enum(_))) => {
             widens(from, to)
         }
         _ => from == to,
@@ -133,6 +141,13 @@ pub fn array(array: &ArrayRef, of: ColumnType) -> Result<ArrayRef, ArrowError> {
     let to = of.stored_arrow();
     if *array.data_type() == to {
         return Ok(array.clone());
+    }
+    if let (ColumnType::Shaped(element), Some(lists)) = (of, array.as_list_opt::<i32>()) {
+        let lists = self::array(
+            &(Arc::new(lists.clone()) as ArrayRef),
+            ColumnType::Array(element),
+        )?;
+        return Ok(shaped(lists.as_list()));
     }
     if of == ColumnType::Numeric(None) {
         let mut numbers = ColumnBuilder::new(of);

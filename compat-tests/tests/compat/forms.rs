@@ -322,31 +322,6 @@ fn elements_of_arrays_are_assigned() {
     }
 }
 
-/// What is not there is refused by its name, not as a syntax error.
-#[test]
-fn assignments_to_elements_are_refused_by_name() {
-    let server = Server::start();
-    let peer = server.peer();
-    peer.run("CREATE TABLE el (id int PRIMARY KEY, a int[], j jsonb, n int);");
-    for statement in [
-        "INSERT INTO el VALUES (2, NULL, '{}', 1); UPDATE el SET a[2] = 9",
-        "UPDATE el AS e SET n = (SELECT max(1, 2)), a[1:2] = '{1,2}'",
-        "UPDATE el SET a[1][1] = 3",
-    ] {
-        let said = peer
-            .try_run(&format!("\\set VERBOSITY verbose\n{statement};"))
-            .unwrap_err();
-        assert!(
-            said.contains("0A000: an assignment to an element of an array")
-                || said.contains("0A000: an array that does not begin at 1")
-                || said.contains("0A000: an assignment to a slice"),
-            "{said}"
-        );
-    }
-    peer.run("DELETE FROM el; INSERT INTO el VALUES (1, '{1,2}', '{}', 1); UPDATE el SET n = a[2], a = a[1:1];");
-    assert_eq!(peer.value("SELECT n, a FROM el"), "2|{1}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn joins_merge_columns() {
     let pair = Pair::start();

@@ -46,10 +46,11 @@ impl Statement {
 fn datum(ty: ColumnType, value: &Value) -> Result<Datum, SqlError> {
     match value {
         Value::Null => Ok(Datum::Null),
-        Value::String(text) => text::parse(ty, text),
+        // An array may be of any shape.
+        Value::String(text) => text::parse(ty.elements().map_or(ty, ColumnType::Shaped), text),
         Value::Bool(_) | Value::Number(_) => text::parse(ty, &value.to_string()),
         Value::Array(_) | Value::Object(_) => match (ty, value) {
-            (ColumnType::Array(element), Value::Array(values)) => {
+            (ColumnType::Array(element) | ColumnType::Shaped(element), Value::Array(values)) => {
                 let elements = values.iter().map(|value| datum(element.into(), value));
                 Ok(Datum::Array(elements.collect::<Result<_, _>>()?))
             }

@@ -6,7 +6,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use postgres_types::Type;
 use tidelog_sql::text::{self, Style};
 use tidelog_sql::{ErrorKind, OutputColumn, SqlError, precision, types};
-use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements, Interval, TimeTz};
+use tidelog_storage::{
+    ColumnType, Datum, DatumRef, Dimension, ElementType, Elements, Interval, TimeTz,
+};
 
 use crate::pg::messages::invalid_utf8;
 
@@ -207,53 +209,38 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
             out.put_i32(days);
             out.put_i32(months);
         }
-        DatumRef::Array(elements) => write_array(elements, ty, scratch, out),
+        DatumRef::Array(elements) | DatumRef::Shaped(_, elements) => {
+            let dimensions = value.dimensions();
+            write_array(&dimensions, elements, ty, scratch, out);
+        }
     }
 }
 
 /// Appends an array's binary form: its dimensions, whether any element is NULL, their type, then the elements.
-fn write_array(elements: Elements<'_>, ty: ColumnType, scratch: &mut String, out: &mut BytesMut) {
-    let element = match ty {
-        ColumnType::Array(element) => element.into(),
-        other => other,
-    };
-    let mut dimensions = Vec::new();
-    let mut inner = Some(elements);
-    while let Some(values) = inner.take().filter(|values| !values.is_empty()) {
-        dimensions.push(values.len());
-        values.for_each(|value| {
-            if let (None, Some(DatumRef::Array(first))) = (inner, value) {
-                inner = Some(first);
-            }
-        });
-    }
-    let mut leaves = BytesMut::new();
-    let mut has_null = false;
-    write_leaves(elements, element, &mut has_null, scratch, &mut leaves);
-    out.put_i32(i32::try_from(dimensions.len()).unwrap_or(0));
-    out.put_i32(i32::from(has_null));
-    out.put_u32(oid(element));
-    for length in dimensions {
-        out.put_i32(i32::try_from(length).unwrap_or(i32::MAX));
-        out.put_i32(1);
-    }
-    out.put_slice(&leaves);
-}
-
-fn write_leaves(
+fn write_array(
+    dimensions: &[Dimension],
     elements: Elements<'_>,
     ty: ColumnType,
-    has_null: &mut bool,
     scratch: &mut String,
     out: &mut BytesMut,
 ) {
-    elements.for_each(|value| match value.unwrap_or(DatumRef::Null) {
-        DatumRef::Array(inner) => write_leaves(inner, ty, has_null, scratch, out),
-        value => {
-            *has_null |= value == DatumRef::Null;
-            write_value(value, ty, Format::Binary, Style::default(), scratch, out);
-        }
+    let element = ty.elements().map_or(ty, ColumnType::from);
+    let mut written = BytesMut::new();
+    let mut has_null = false;
+    elements.for_each(|value| {
+        let value = value.unwrap_or(DatumRef::Null);
+        has_null |= value == DatumRef::Null;
+        let style = Style::default();
+        write_value(value, element, Format::Binary, style, scratch, &mut written);
     });
+    out.put_i32(i32::try_from(dimensions.len()).unwrap_or(0));
+    out.put_i32(i32::from(has_null));
+    out.put_u32(oid(element));
+    for of in dimensions {
+        out.put_u32(of.length);
+        out.put_i32(of.lower);
+    }
+    out.put_slice(&written);
 }
 
 /// The elements of an array in binary form; `None` when it is malformed.
@@ -277,17 +264,29 @@ fn read_array(element: ColumnType, mut bytes: &[u8]) -> Result<Option<Datum>, Sq
         );
         return Err(SqlError::new(ErrorKind::DatatypeMismatch, message));
     }
-    if dimensions == 0 {
-        return Ok(bytes.is_empty().then(|| Datum::Array(Vec::new())));
-    }
-    let (Some(length), Some(first)) = (word(&mut bytes), word(&mut bytes)) else {
-        return Ok(None);
-    };
-    if dimensions != 1 || first != 1 {
-        return Err(SqlError::unsupported(
-            "an array of several dimensions, or one that does not begin at 1,",
+    let Ok(count) = usize::try_from(dimensions) else {
+        let message = format!("invalid number of dimensions: {dimensions}");
+        return Err(SqlError::new(
+            ErrorKind::InvalidBinaryRepresentation,
+            message,
         ));
+    };
+    text::check_depth(count)?;
+    let mut dimensions = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (Some(length), Some(lower)) = (word(&mut bytes), word(&mut bytes)) else {
+            return Ok(None);
+        };
+        // As one that is too large.
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        dimensions.push(Dimension { length, lower });
     }
+    text::check_size(&dimensions)?;
+    let lengths = dimensions.iter().map(|of| u64::from(of.length));
+    let length = match count {
+        0 => 0,
+        _ => lengths.fold(1, u64::saturating_mul),
+    };
     let mut values = Vec::new();
     for _ in 0..length {
         let Some(size) = word(&mut bytes) else {
@@ -309,7 +308,8 @@ fn read_array(element: ColumnType, mut bytes: &[u8]) -> Result<Option<Datum>, Sq
             None => return Ok(None),
         }
     }
-    Ok(bytes.is_empty().then_some(Datum::Array(values)))
+    let array = || Datum::of_elements(&dimensions, values);
+    Ok(bytes.is_empty().then(array))
 }
 
 /// Appends a numeric's binary form, made from its text: groups of four decimal digits.
@@ -418,7 +418,19 @@ fn numeric_text(bytes: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Reads a parameter's value.
+/// Reads a parameter's value: an array may be of any shape.
+pub(super) fn read_parameter(
+    ty: ColumnType,
+    format: Format,
+    bytes: &Bytes,
+    style: Style,
+    number: usize,
+) -> Result<Datum, SqlError> {
+    let ty = ty.elements().map_or(ty, ColumnType::Shaped);
+    read_value(ty, format, bytes, style, number)
+}
+
+/// Reads a value of a type.
 pub(super) fn read_value(
     ty: ColumnType,
     format: Format,
@@ -433,6 +445,10 @@ pub(super) fn read_value(
             SqlError::new(ErrorKind::InvalidBinaryRepresentation, message)
         }),
     }
+    .and_then(|value| match (ty, value) {
+        (ColumnType::Array(_), Datum::Shaped(..)) => Err(text::unshaped()),
+        (_, value) => Ok(value),
+    })
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, SqlError> {
@@ -533,7 +549,9 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
             }
             None => None,
         },
-        ColumnType::Array(element) => read_array(element.into(), bytes)?,
+        ColumnType::Array(element) | ColumnType::Shaped(element) => {
+            read_array(element.into(), bytes)?
+        }
         // Version 1 is all there is. A client that thinks of json sends the text alone.
         ColumnType::Jsonb => Some(text::parse(
             ty,

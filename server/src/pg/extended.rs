@@ -180,7 +180,7 @@ impl Connection {
             values.push(match bytes {
                 Some(bytes) => {
                     let format = parameter_formats.of(index);
-                    encode::read_value(*ty, format, bytes, style, index + 1)?
+                    encode::read_parameter(*ty, format, bytes, style, index + 1)?
                 }
                 None => Datum::Null,
             });

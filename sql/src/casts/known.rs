@@ -16,10 +16,16 @@ static CASTS: LazyLock<HashSet<(i64, i64)>> = LazyLock::new(|| system::casts().c
 /// Whether an explicit cast of a value of one type to another is there.
 pub(super) fn exists(from: ColumnType, to: ColumnType) -> bool {
     match (from, to) {
-        (ColumnType::Array(from), ColumnType::Array(to)) => return exists(from.into(), to.into()),
         // Vectors are arrays.
-        (ColumnType::Array(_), ColumnType::Printed(of)) if printed::is_vector(of) => return true,
+        (ColumnType::Array(_) | ColumnType::Shaped(_), ColumnType::Printed(of))
+            if printed::is_vector(of) =>
+        {
+            return true;
+        }
         _ => {}
+    }
+    if let (Some(from), Some(to)) = (from.elements(), to.elements()) {
+        return exists(from.into(), to.into());
     }
     let oids = (type_facts(from).0, type_facts(to).0);
     oids.0 == oids.1 || is_string(from) || is_string(to) || CASTS.contains(&oids)

@@ -333,7 +333,7 @@ impl Part {
                 BinaryOperator::StringConcat => match (first, second) {
                     (Some(left), Some(right)) if is_text(left) != is_text(right) => {
                         let other = if is_text(left) { right } else { left };
-                        matches!(other, ColumnType::Array(_))
+                        other.elements().is_some()
                             || !changes_with_settings(other, ColumnType::Text)
                     }
                     (Some(other), None) | (None, Some(other)) => {

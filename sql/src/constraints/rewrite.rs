@@ -205,13 +205,15 @@ impl Session {
 
 /// A value of an enum type, or an array of such, with a label's new name.
 fn relabelled(value: Datum, (from, to): &(String, String)) -> Datum {
+    let each = |elements: Vec<Datum>| {
+        let label = (from.clone(), to.clone());
+        let elements = elements.into_iter();
+        elements.map(|of| relabelled(of, &label)).collect()
+    };
     match value {
         Datum::Text(label) if label == *from => Datum::Text(to.clone()),
-        Datum::Array(elements) => {
-            let label = (from.clone(), to.clone());
-            let elements = elements.into_iter();
-            Datum::Array(elements.map(|of| relabelled(of, &label)).collect())
-        }
+        Datum::Array(elements) => Datum::Array(each(elements)),
+        Datum::Shaped(shape, elements) => Datum::Shaped(shape, each(elements)),
         other => other,
     }
 }

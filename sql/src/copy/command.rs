@@ -96,6 +96,7 @@ impl Session {
                 evaluated: VecDeque::new(),
                 decoder,
                 binary,
+                is_alone: false,
                 lines: 0,
                 rows: 0,
                 pending: Vec::new(),
@@ -170,13 +171,15 @@ impl Session {
 
 /// A COPY … FROM STDIN under way.
 pub struct CopyIn {
-    maker: RowMaker,
+    pub(crate) maker: RowMaker,
     condition: Option<Condition>,
     /// Values of the defaults that need the engine, by column, for rows that are yet to come.
     evaluated: VecDeque<Vec<(usize, Datum)>>,
     decoder: CopyDecoder,
     /// Whether the server reads the data.
     binary: bool,
+    /// Whether it is a transaction by itself, which has changed the table for its rows.
+    pub(crate) is_alone: bool,
     /// Rows that came in binary, and those that were taken of all.
     lines: u64,
     rows: u64,
@@ -207,8 +210,16 @@ impl CopyIn {
         let table = &self.maker.table;
         let target = self.maker.targets.iter();
         target
-            .map(|target| (target.name(table).to_string(), target.ty(table)))
+            .map(|target| {
+                let ty = self.read_type(target.ty(table));
+                (target.name(table).to_string(), ty)
+            })
             .collect()
+    }
+
+    /// The type that values of a column are read as: arrays of other shapes than a column has change the table.
+    fn read_type(&self, ty: ColumnType) -> ColumnType {
+        read_type(ty, self.condition.is_none())
     }
 
     /// An error in a line of the data, and in a column of it.
@@ -234,6 +245,7 @@ impl CopyIn {
             evaluated,
             decoder,
             binary,
+            is_alone: _,
             lines: _,
             rows,
             pending,
@@ -241,7 +253,7 @@ impl CopyIn {
         } = self;
         let mut line = |line: u64, fields: &[Option<&str>]| {
             let defaults = evaluated.pop_front().unwrap_or_default();
-            let values = values_of(maker, line, fields)?;
+            let values = values_of(maker, line, fields, condition.is_none())?;
             let made = row_of(maker, condition.as_ref(), values, &defaults);
             let made = made.map_err(|mut error| {
                 error.context = Some(line_context(&maker.table.name, line, None));
@@ -290,6 +302,7 @@ impl Session {
         if writes.is_empty() {
             return Ok(());
         }
+        self.reshape_copied(copy, &writes).await?;
         self.insert_rows(&copy.maker.table, &mut writes).await
     }
 
@@ -317,6 +330,7 @@ impl Session {
         if writes.is_empty() {
             return Ok(());
         }
+        self.reshape_copied(copy, &writes).await?;
         self.insert_rows(&copy.maker.table, &mut writes).await
     }
 }
@@ -352,19 +366,36 @@ fn row_of(
     Ok(Some(Write::insert((partition, row))))
 }
 
-fn values_of(maker: &RowMaker, line: u64, fields: &[Option<&str>]) -> Result<Vec<Datum>, SqlError> {
+/// The type that values of a column are read as.
+fn read_type(ty: ColumnType, any_shape: bool) -> ColumnType {
+    match ty {
+        ColumnType::Array(element) if any_shape => ColumnType::Shaped(element),
+        ty => ty,
+    }
+}
+
+fn values_of(
+    maker: &RowMaker,
+    line: u64,
+    fields: &[Option<&str>],
+    any_shape: bool,
+) -> Result<Vec<Datum>, SqlError> {
     let mut values = Vec::with_capacity(fields.len());
     for (field, target) in fields.iter().zip(&maker.targets) {
         let Some(field) = field else {
             values.push(Datum::Null);
             continue;
         };
-        let parsed =
-            text::parse_in(target.ty(&maker.table), field, maker.style).map_err(|mut error| {
-                let name = target.name(&maker.table);
-                error.context = Some(column_context(&maker.table.name, line, name, Some(field)));
-                error
-            })?;
+        let parsed = text::parse_in(
+            read_type(target.ty(&maker.table), any_shape),
+            field,
+            maker.style,
+        )
+        .map_err(|mut error| {
+            let name = target.name(&maker.table);
+            error.context = Some(column_context(&maker.table.name, line, name, Some(field)));
+            error
+        })?;
         values.push(parsed);
     }
     Ok(values)

@@ -6,8 +6,8 @@ use datafusion::sql::sqlparser::ast::{
     AlterType, AlterTypeAddValuePosition, AlterTypeOperation, Ident, ObjectName,
 };
 use tidelog_storage::{
-    Catalog, CatalogChange, ColumnId, ColumnType, Datum, ElementType, EnumDef, EnumLabel, EnumType,
-    TableId, TableKind,
+    Catalog, CatalogChange, ColumnId, ColumnType, Datum, EnumDef, EnumLabel, EnumType, TableId,
+    TableKind,
 };
 
 use super::{DdlPlan, Rewrite, Scope, display, fold, no_schema, split};
@@ -289,7 +289,7 @@ fn relabel(
 }
 
 fn is_of(ty: ColumnType, of: EnumType) -> bool {
-    ty == ColumnType::Enum(of) || ty == ColumnType::Array(ElementType::Enum(of))
+    ty.elements().map_or(ty, ColumnType::from) == ColumnType::Enum(of)
 }
 
 /// What depends on a type, as errors tell it.

@@ -579,6 +579,8 @@ fn is_kept_type(now: ColumnType, kept: ColumnType) -> bool {
             (now, kept),
             (ColumnType::Numeric(None), ColumnType::Numeric(Some(_)))
         )
+        // The same type to users.
+        || now.elements().is_some() && now.elements() == kept.elements()
 }
 
 impl DdlPlan {

@@ -1,10 +1,13 @@
 //! Operators and functions of arrays where DataFusion's are missing or count otherwise: ANY and ALL, subscripts,
 //! lengths as integers, NULL for what is outside.
 
+mod compared;
+pub(crate) mod dimensions;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -15,11 +18,15 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements};
+use tidelog_storage::datum::{self, ColumnBuilder, datum_at};
+use tidelog_storage::{ColumnType, Datum, DatumRef, Dimension, ElementType, Elements};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::output;
+use crate::{output, text};
+
+pub(crate) use compared::compare;
+use compared::same;
+use dimensions::{Bounds, Parts};
 
 /// How an operand is compared with each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,10 +67,19 @@ enum Op {
     Any(Comparison),
     /// `x op ALL (array)`
     All(Comparison),
-    /// `array[index]`
+    /// `array[index]`, with an index of each dimension.
     Element,
-    /// `array[from:to]`
+    /// `array[from:to]`, with two bounds of each dimension, of which a boolean stands for one that is left out.
     Slice,
+    /// The elements of an array of any shape, as an array of one dimension.
+    Flat,
+    /// The same, of an array that is one of one dimension which begins at 1 already.
+    Plain,
+    /// `ARRAY[…]` of arrays.
+    Stacked,
+    Append,
+    Prepend,
+    Joined,
     /// The array, or one without elements for NULL (`ARRAY(SELECT …)`).
     OrEmpty,
     /// Texts with another before each of them; none where there is no array.
@@ -83,8 +99,10 @@ enum Op {
     Subscripts,
     /// `array_fill(value, dimensions)`
     Fill,
-    /// The array with another value at an index, as `SET array[index] = value` gives it.
+    /// An array, a value and subscripts: the array with the value there, as `SET array[index] = value` gives it.
     Assign,
+    /// The same of a slice, with an array of its elements.
+    AssignSlice,
     /// The bounds as text.
     Dims,
 }
@@ -109,8 +127,25 @@ pub(crate) const OVERLAPS: &str = "pg_overlaps";
 /// The function that `a @> b` is planned as, and `b <@ a`.
 pub(crate) const CONTAINS: &str = "pg_contains";
 
-/// The function of an array, an index and a value that an assignment to an element is planned as.
+/// The function of an array, a value and subscripts that an assignment to an element is planned as.
 pub(crate) const ARRAY_ASSIGNED: &str = "pg_array_assigned";
+
+/// The same of a slice: an array, its elements, and bounds.
+pub(crate) const SLICE_ASSIGNED: &str = "pg_slice_assigned";
+
+/// The function that gives the elements of an array of any shape as an array of one dimension.
+pub(crate) const FLAT: &str = "pg_flat";
+
+/// The same, which refuses arrays of other shapes than that.
+pub(crate) const PLAIN: &str = "pg_plain";
+
+/// The function that `ARRAY[…]` of arrays is planned as.
+pub(crate) const STACKED: &str = "pg_stacked";
+
+/// `array_append`, `array_prepend` and `array_cat` of arrays of any shape.
+pub(crate) const APPENDED: &str = "pg_appended";
+pub(crate) const PREPENDED: &str = "pg_prepended";
+pub(crate) const JOINED: &str = "pg_joined";
 
 /// Whether a function is a quantified comparison.
 pub(crate) fn is_quantified(name: &str) -> bool {
@@ -160,6 +195,13 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         "array_fill" => Op::Fill,
         "array_dims" => Op::Dims,
         ARRAY_ASSIGNED => Op::Assign,
+        SLICE_ASSIGNED => Op::AssignSlice,
+        FLAT => Op::Flat,
+        PLAIN => Op::Plain,
+        STACKED => Op::Stacked,
+        APPENDED => Op::Append,
+        PREPENDED => Op::Prepend,
+        JOINED => Op::Joined,
         super::UNTAGGED => Op::OrEmpty,
         _ => match (name.strip_prefix("pg_any_"), name.strip_prefix("pg_all_")) {
             (Some(suffix), _) => Op::Any(comparison(suffix)?),
@@ -168,16 +210,23 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         },
     };
     let arguments: &[usize] = match op {
-        Op::Dimensions | Op::Dims | Op::Cardinality | Op::OrEmpty => &[1],
-        Op::Position | Op::Subscripts => &[2, 3],
-        Op::Replace | Op::Slice | Op::Assign => &[3],
+        Op::Dimensions | Op::Dims | Op::Cardinality | Op::OrEmpty | Op::Flat | Op::Plain => &[1],
+        Op::Position | Op::Subscripts | Op::Fill => &[2, 3],
+        Op::Replace => &[3],
+        Op::Stacked | Op::Element | Op::Slice | Op::Assign | Op::AssignSlice => &[],
         _ => &[2],
     };
-    let arguments = arguments.iter().map(|count| TypeSignature::Any(*count));
+    let arguments = match arguments {
+        [] => vec![TypeSignature::VariadicAny],
+        counts => counts
+            .iter()
+            .map(|count| TypeSignature::Any(*count))
+            .collect(),
+    };
     Some(Arc::new(ScalarUDF::from(ArrayFunction {
         name: name.to_string(),
         op,
-        signature: Signature::one_of(arguments.collect(), Volatility::Immutable),
+        signature: Signature::one_of(arguments, Volatility::Immutable),
     })))
 }
 
@@ -186,74 +235,6 @@ struct ArrayFunction {
     name: String,
     op: Op,
     signature: Signature,
-}
-
-/// How two values of one type, of which neither is NULL, stand to each other; `None` for values of different types.
-pub(crate) fn compare(a: DatumRef<'_>, b: DatumRef<'_>) -> Option<Ordering> {
-    use DatumRef::*;
-    let integer = |value| match value {
-        Int2(v) => Some(i64::from(v)),
-        Int4(v) => Some(i64::from(v)),
-        Int8(v) => Some(v),
-        _ => None,
-    };
-    // NaN is above all others and equal to itself.
-    let floats = |a: f64, b: f64| {
-        a.partial_cmp(&b)
-            .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
-    };
-    if let (Some(a), Some(b)) = (integer(a), integer(b)) {
-        return Some(a.cmp(&b));
-    }
-    Some(match (a, b) {
-        (Float4(a), Float4(b)) => floats(a.into(), b.into()),
-        (Float8(a), Float8(b)) => floats(a, b),
-        (Numeric(a), Numeric(b)) if a.scale == b.scale => a.unscaled.cmp(&b.unscaled),
-        (Number(a), Number(b)) => a.key().cmp(b.key()),
-        (Numeric(_) | Number(_), Numeric(_) | Number(_)) => {
-            let shown = |value| {
-                let mut shown = String::new();
-                let style = crate::text::Style::default();
-                crate::text::write(value, ColumnType::Numeric(None), style, &mut shown);
-                crate::text::parse(ColumnType::Numeric(None), &shown).ok()
-            };
-            let (a, b) = (shown(a)?, shown(b)?);
-            return compare(a.as_ref(), b.as_ref());
-        }
-        (Text(a), Text(b)) => a.cmp(b),
-        (Bool(a), Bool(b)) => a.cmp(&b),
-        (Bytea(a), Bytea(b)) => a.cmp(b),
-        (Uuid(a), Uuid(b)) => a.cmp(b),
-        (Date(a), Date(b)) => a.cmp(&b),
-        (Time(a), Time(b)) | (Timestamp(a), Timestamp(b)) | (TimestampTz(a), TimestampTz(b)) => {
-            a.cmp(&b)
-        }
-        (TimeTz(a), TimeTz(b)) => a.to_bytes().cmp(&b.to_bytes()),
-        (Interval(a), Interval(b)) => a.span().cmp(&b.span()),
-        (Array(a), Array(b)) => {
-            let (a, b) = (a.to_vec(), b.to_vec());
-            for (a, b) in a.iter().zip(&b) {
-                let order = match (a.is_null(), b.is_null()) {
-                    (false, false) => compare(a.as_ref(), b.as_ref())?,
-                    (a, b) => a.cmp(&b),
-                };
-                if order.is_ne() {
-                    return Some(order);
-                }
-            }
-            a.len().cmp(&b.len())
-        }
-        _ => return None,
-    })
-}
-
-/// Equal, or both NULL.
-fn same(a: DatumRef<'_>, b: DatumRef<'_>) -> bool {
-    match (a, b) {
-        (DatumRef::Null, DatumRef::Null) => true,
-        (DatumRef::Null, _) | (_, DatumRef::Null) => false,
-        (a, b) => compare(a, b).is_some_and(Ordering::is_eq),
-    }
 }
 
 /// What a comparison with every element comes to; `None` is NULL.
@@ -296,107 +277,20 @@ fn integer(value: DatumRef<'_>) -> Option<i64> {
     }
 }
 
-fn dimensions(elements: Elements<'_>) -> i32 {
-    if elements.is_empty() {
-        return 0;
-    }
-    let mut inner = 0;
-    elements.for_each(|element| {
-        if let Some(DatumRef::Array(elements)) = element {
-            inner = inner.max(dimensions(elements));
-        }
-    });
-    inner + 1
-}
-
-fn leaves(elements: Elements<'_>) -> i32 {
-    let mut count = 0;
-    elements.for_each(|element| {
-        count += match element {
-            Some(DatumRef::Array(inner)) => leaves(inner),
-            _ => 1,
-        };
-    });
-    count
-}
-
-/// The length of a dimension; `None` when there is no such dimension.
-fn length(elements: Elements<'_>, dimension: i64) -> Option<i32> {
-    if elements.is_empty() || dimension < 1 {
-        return None;
-    }
-    if dimension == 1 {
-        return i32::try_from(elements.len()).ok();
-    }
-    let mut found = None;
-    elements.for_each(|element| {
-        if let (None, Some(DatumRef::Array(inner))) = (found, element) {
-            found = length(inner, dimension - 1);
-        }
-    });
-    found
-}
-
-/// The most elements that PostgreSQL's arrays have.
-const ELEMENTS_MAX: i64 = 134_217_727;
-
-/// An array of so many times one value.
-fn fill(args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
-    let lists = args[1..].iter().map(|list| match list {
-        DatumRef::Array(elements) => Ok(elements.to_vec()),
-        _ => {
-            let message = "dimension array or low bound array cannot be null";
-            Err(SqlError::new(ErrorKind::NullValueNotAllowed, message))
-        }
-    });
-    let lists = lists.collect::<Result<Vec<_>, _>>()?;
-    if lists.iter().flatten().any(Datum::is_null) {
-        let message = "dimension values cannot be null";
-        return Err(SqlError::new(ErrorKind::NullValueNotAllowed, message));
-    }
-    let number = |list: &[Datum]| list.first().and_then(|first| integer(first.as_ref()));
-    let count = match lists[0].as_slice() {
-        [] => 0,
-        list @ [_] => number(list).unwrap_or(0),
-        _ => return Err(SqlError::unsupported("array_fill() of several dimensions")),
+/// The bounds of a slice, in pairs; `None` where one is NULL.
+fn bounds(given: &[DatumRef<'_>]) -> Option<Vec<Bounds>> {
+    let bound = |value: DatumRef<'_>| match value {
+        DatumRef::Bool(_) => Some(None),
+        value => integer(value).map(Some),
     };
-    if lists.get(1).is_some_and(|bounds| number(bounds) != Some(1)) {
-        let what = "array_fill() of an array that does not begin at 1";
-        return Err(SqlError::unsupported(what));
-    }
-    match usize::try_from(count) {
-        Ok(length) if count <= ELEMENTS_MAX => Ok(Datum::Array(vec![args[0].to_owned(); length])),
-        _ => {
-            let message = format!("array size exceeds the maximum allowed ({ELEMENTS_MAX})");
-            Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message))
-        }
-    }
+    let pairs = given.chunks_exact(2);
+    let pairs = pairs.map(|pair| Some((bound(pair[0])?, bound(pair[1])?)));
+    pairs.collect()
 }
 
-/// An array with another value at an index. NULLs fill up what lies between it and the end.
-fn assign(
-    elements: Option<Elements<'_>>,
-    index: DatumRef<'_>,
-    value: DatumRef<'_>,
-) -> Result<Datum, SqlError> {
-    let Some(index) = integer(index) else {
-        let message = "array subscript in assignment must not be null";
-        return Err(SqlError::new(ErrorKind::NullValueNotAllowed, message));
-    };
-    let mut values = elements.map(|of| of.to_vec()).unwrap_or_default();
-    let at = usize::try_from(index).ok().and_then(|at| at.checked_sub(1));
-    let Some(at) = at.filter(|at| *at == 0 || !values.is_empty()) else {
-        return Err(SqlError::unsupported("an array that does not begin at 1"));
-    };
-    if index > ELEMENTS_MAX {
-        let message = format!("array size exceeds the maximum allowed ({ELEMENTS_MAX})");
-        return Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message));
-    }
-    if at >= values.len() {
-        values.resize(at + 1, Datum::Null);
-    }
-    values[at] = value.to_owned();
-    Ok(Datum::Array(values))
+fn null_subscript() -> SqlError {
+    let message = "array subscript in assignment must not be null";
+    SqlError::new(ErrorKind::NullValueNotAllowed, message)
 }
 
 impl ArrayFunction {
@@ -408,32 +302,45 @@ impl ArrayFunction {
         }
     }
 
-    fn eval(&self, args: &[DatumRef<'_>], base: i64) -> Result<Datum> {
-        let int = |value: Option<i32>| value.map_or(Datum::Null, Datum::Int4);
-        let elements = match args.first() {
-            Some(DatumRef::Array(elements)) => Some(*elements),
-            _ => None,
+    /// `trims`: whether spaces behind elements make no difference.
+    fn eval(&self, args: &[DatumRef<'_>], base: i64, trims: bool) -> Result<Datum> {
+        let same = |a: DatumRef<'_>, b: DatumRef<'_>| match (trims, a, b) {
+            (true, DatumRef::Text(a), DatumRef::Text(b)) => {
+                a.trim_end_matches(' ') == b.trim_end_matches(' ')
+            }
+            (_, a, b) => same(a, b),
         };
+        let int = |value: Option<i32>| value.map_or(Datum::Null, Datum::Int4);
+        let array = args.first().copied().unwrap_or(DatumRef::Null);
+        let elements = array.elements();
         if let Op::Any(comparison) | Op::All(comparison) = self.op {
             let all = matches!(self.op, Op::All(_));
-            let DatumRef::Array(elements) = args[1] else {
+            let Some(elements) = args[1].elements() else {
                 return Ok(Datum::Null);
             };
             return Ok(
                 quantify(args[0], elements, comparison, all).map_or(Datum::Null, Datum::Bool)
             );
         }
-        if self.op == Op::Fill {
-            return fill(args).map_err(external);
-        }
-        if self.op == Op::Assign {
-            return assign(elements, args[1], args[2]).map_err(external);
+        if let Some(made) = self.made(array, args) {
+            return made.map_err(external);
         }
         if let (Op::Element, Some(DatumRef::Text(name))) = (self.op, args.first()) {
             let at = integer(args[1]).and_then(|at| usize::try_from(at).ok());
             let found = at.and_then(|at| name.chars().nth(at));
             return Ok(found.map_or(Datum::Null, |found| Datum::Text(found.to_string())));
         }
+        let parts = || {
+            let mut parts = Parts::of(array);
+            if let (0, Some(of)) = (base, parts.dimensions.first_mut()) {
+                of.lower = 0;
+            }
+            parts
+        };
+        let dimension = |number: Option<i64>| {
+            let at = usize::try_from(number?.checked_sub(1)?).ok()?;
+            parts().dimensions.get(at).copied()
+        };
         let Some(elements) = elements else {
             return Ok(match self.op {
                 Op::OrEmpty | Op::Prefixed => Datum::Array(Vec::new()),
@@ -454,60 +361,54 @@ impl ArrayFunction {
                 Datum::Array(values)
             }
             Op::Element => {
-                let at = integer(args[1]).and_then(|index| index.checked_sub(base));
-                let at = at.and_then(|at| usize::try_from(at).ok());
-                let mut values = elements.to_vec();
-                match at.filter(|at| *at < values.len()) {
-                    Some(at) => values.swap_remove(at),
-                    None => Datum::Null,
-                }
-            }
-            Op::Slice => {
-                let values = elements.to_vec();
-                let bound = |at: usize, open: i64| match args.get(at) {
-                    Some(DatumRef::Bool(_)) | None => Some(open),
-                    Some(value) => integer(*value),
-                };
-                let last = values.len() as i64 + base - 1;
-                let (Some(from), Some(to)) = (bound(1, base), bound(2, last)) else {
+                let subscripts = args[1..].iter().map(|subscript| integer(*subscript));
+                let Some(subscripts) = subscripts.collect::<Option<Vec<_>>>() else {
                     return Ok(Datum::Null);
                 };
-                let from = usize::try_from(from.max(base) - base).unwrap_or(0);
-                let to = usize::try_from(to.min(last).saturating_sub(base - 1)).unwrap_or(0);
-                Datum::Array(
-                    values
-                        .get(from..to)
-                        .map(<[Datum]>::to_vec)
-                        .unwrap_or_default(),
-                )
+                dimensions::element(&parts(), &subscripts).to_owned()
             }
-            Op::OrEmpty => Datum::Array(elements.to_vec()),
+            Op::Slice => match bounds(&args[1..]) {
+                Some(bounds) => dimensions::slice(&parts(), &bounds),
+                None => Datum::Null,
+            },
+            Op::Flat => Datum::Array(elements.to_vec()),
+            Op::Plain => match array {
+                DatumRef::Shaped(..) => return Err(external(text::array::unshaped())),
+                plain => plain.to_owned(),
+            },
+            Op::OrEmpty => array.to_owned(),
             Op::Length | Op::Upper | Op::Lower => {
-                let length = integer(args[1]).and_then(|dimension| length(elements, dimension));
-                let base = i32::try_from(base).unwrap_or(1);
-                int(match self.op {
-                    Op::Length => length,
-                    Op::Upper => length.map(|length| length + base - 1),
-                    _ => length.map(|_| base),
-                })
+                let of = dimension(integer(args[1]));
+                int(of.and_then(|of| match self.op {
+                    Op::Length => i32::try_from(of.length).ok(),
+                    Op::Upper => i32::try_from(of.upper()).ok(),
+                    _ => Some(of.lower),
+                }))
             }
-            Op::Dimensions => int(Some(dimensions(elements)).filter(|count| *count > 0)),
+            Op::Dimensions => {
+                let count = i32::try_from(parts().dimensions.len()).ok();
+                int(count.filter(|count| *count > 0))
+            }
             Op::Dims => {
-                let lengths =
-                    (1..=dimensions(elements).into()).map_while(|of| length(elements, of));
-                let bounds = lengths.enumerate().map(|(at, length)| {
-                    let base = if at == 0 { base } else { 1 };
-                    format!("[{base}:{}]", base - 1 + i64::from(length))
-                });
+                let bounds = parts().dimensions.into_iter();
+                let bounds = bounds.map(|of| format!("[{}:{}]", of.lower, of.upper()));
                 let bounds: String = bounds.collect();
                 match bounds.is_empty() {
                     true => Datum::Null,
                     false => Datum::Text(bounds),
                 }
             }
-            Op::Cardinality => Datum::Int4(leaves(elements)),
+            Op::Cardinality => int(i32::try_from(elements.len()).ok()),
+            Op::Position | Op::Positions | Op::Remove if parts().dimensions.len() > 1 => {
+                let what = match self.op {
+                    Op::Remove => "removing elements from multidimensional arrays",
+                    _ => "searching for elements in multidimensional arrays",
+                };
+                return Err(external(SqlError::unsupported(what)));
+            }
             Op::Position => {
                 let values = elements.to_vec();
+                let base = dimension(Some(1)).map_or(base, |of| of.lower.into());
                 let start = args
                     .get(2)
                     .and_then(|start| integer(*start))
@@ -519,8 +420,9 @@ impl ArrayFunction {
             }
             Op::Positions => {
                 let values = elements.to_vec();
+                let base = dimension(Some(1)).map_or(1, |of| of.lower);
                 let here = |(at, value): (usize, &Datum)| {
-                    let at = at as i32 + base as i32;
+                    let at = at as i32 + base;
                     same(value.as_ref(), args[1]).then_some(Datum::Int4(at))
                 };
                 Datum::Array(values.iter().enumerate().filter_map(here).collect())
@@ -528,28 +430,25 @@ impl ArrayFunction {
             Op::Remove => {
                 let mut values = elements.to_vec();
                 values.retain(|value| !same(value.as_ref(), args[1]));
-                Datum::Array(values)
+                let lower = dimension(Some(1)).map_or(1, |of| of.lower);
+                let length = u32::try_from(values.len()).unwrap_or(u32::MAX);
+                Datum::of_elements(&[Dimension { length, lower }], values)
             }
             Op::Trim => {
                 let Some(count) = integer(args[1]) else {
                     return Ok(Datum::Null);
                 };
-                let mut values = elements.to_vec();
-                let kept = usize::try_from(count)
-                    .ok()
-                    .and_then(|count| values.len().checked_sub(count));
-                let Some(kept) = kept else {
-                    let message = format!(
-                        "number of elements to trim must be between 0 and {}",
-                        values.len()
-                    );
-                    return Err(external(SqlError::new(
-                        ErrorKind::ArraySubscriptError,
-                        message,
-                    )));
-                };
-                values.truncate(kept);
-                Datum::Array(values)
+                let parts = parts();
+                let of = parts.dimensions.first();
+                let length = of.map_or(0, |of| i64::from(of.length));
+                if !(0..=length).contains(&count) {
+                    let message =
+                        format!("number of elements to trim must be between 0 and {length}");
+                    let error = SqlError::new(ErrorKind::ArraySubscriptError, message);
+                    return Err(external(error));
+                }
+                let last = of.map_or(0, |of| of.upper() - count);
+                dimensions::slice(&parts, &[(None, Some(last))])
             }
             Op::Replace => {
                 let values = elements.to_vec().into_iter();
@@ -557,10 +456,10 @@ impl ArrayFunction {
                     true => args[2].to_owned(),
                     false => value,
                 };
-                Datum::Array(values.map(replaced).collect())
+                Datum::of_elements(&parts().dimensions, values.map(replaced).collect())
             }
             Op::Overlaps | Op::Contains => {
-                let DatumRef::Array(others) = args[1] else {
+                let Some(others) = args[1].elements() else {
                     return Ok(Datum::Null);
                 };
                 let (ours, theirs) = (elements.to_vec(), others.to_vec());
@@ -575,12 +474,52 @@ impl ArrayFunction {
                 })
             }
             Op::Subscripts => {
-                let length = integer(args[1]).and_then(|dimension| length(elements, dimension));
-                let base = i32::try_from(base).unwrap_or(1);
-                let numbers = (0..length.unwrap_or(0)).map(|at| Datum::Int4(at + base));
-                Datum::Array(numbers.collect())
+                let of = dimension(integer(args[1]));
+                let subscripts = of.map(|of| of.lower.into()..=of.upper());
+                let subscripts = subscripts.into_iter().flatten();
+                let subscripts = subscripts.filter_map(|at: i64| i32::try_from(at).ok());
+                let mut subscripts: Vec<_> = subscripts.map(Datum::Int4).collect();
+                if matches!(args.get(2), Some(DatumRef::Bool(true))) {
+                    subscripts.reverse();
+                }
+                Datum::Array(subscripts)
             }
-            Op::Any(_) | Op::All(_) | Op::Fill | Op::Assign => Datum::Null,
+            Op::Any(_)
+            | Op::All(_)
+            | Op::Fill
+            | Op::Assign
+            | Op::AssignSlice
+            | Op::Stacked
+            | Op::Append
+            | Op::Prepend
+            | Op::Joined => Datum::Null,
+        })
+    }
+
+    /// An array that a function makes, also of NULL; `None` for other functions.
+    fn made(&self, array: DatumRef<'_>, args: &[DatumRef<'_>]) -> Option<Result<Datum, SqlError>> {
+        let parts = Parts::of(array);
+        Some(match self.op {
+            Op::Fill => dimensions::filled(args),
+            Op::Stacked => dimensions::stacked(args),
+            Op::Append => dimensions::grown(&parts, args[1], false),
+            Op::Prepend => dimensions::grown(&Parts::of(args[1]), array, true),
+            Op::Joined => dimensions::joined(array, args[1]),
+            Op::Assign => {
+                let subscripts = args[2..].iter().map(|subscript| integer(*subscript));
+                match subscripts.collect::<Option<Vec<_>>>() {
+                    Some(subscripts) => dimensions::assigned(&parts, &subscripts, args[1]),
+                    None => Err(null_subscript()),
+                }
+            }
+            Op::AssignSlice => match (bounds(&args[2..]), args[1]) {
+                (None, _) => Err(null_subscript()),
+                (Some(_), DatumRef::Null) => Ok(array.to_owned()),
+                (Some(bounds), source) => {
+                    dimensions::slice_assigned(&parts, &bounds, &Parts::of(source))
+                }
+            },
+            _ => return None,
         })
     }
 
@@ -607,7 +546,33 @@ impl ArrayFunction {
                 return Err(self.no_such(args));
             }
             let element = output::column_type(array).map_err(external)?;
-            let ty = element.array().ok_or_else(|| self.no_such(args))?;
+            let ty = element.shaped().ok_or_else(|| self.no_such(args))?;
+            return Ok(ty.field(&self.name, true));
+        }
+        let of = args.get(usize::from(self.op == Op::Prepend));
+        let ty = of.and_then(|array| output::column_type(array).ok());
+        let element = ty.and_then(ColumnType::elements);
+        let subscripts = match self.op {
+            Op::Element => args.len() - 1,
+            Op::Slice => args.len() / 2,
+            _ => 0,
+        };
+        if element.is_some() {
+            text::array::check_depth(subscripts).map_err(external)?;
+        }
+        let fixed = match self.op {
+            // What is none is complained of by what it is an argument of.
+            Op::Flat | Op::Plain if element.is_none() => {
+                return Ok(array.as_ref().clone().with_name(&self.name));
+            }
+            Op::Flat | Op::Plain => element.map(ColumnType::Array),
+            Op::Stacked | Op::Append | Op::Prepend | Op::Joined | Op::Assign | Op::AssignSlice => {
+                element.map(ColumnType::Shaped)
+            }
+            Op::Element => element.map(ColumnType::from),
+            _ => None,
+        };
+        if let Some(ty) = fixed {
             return Ok(ty.field(&self.name, true));
         }
         // It is there until the plan is: a cast to text, around a value of any type.
@@ -620,18 +585,6 @@ impl ArrayFunction {
             return Ok(field.with_metadata(metadata));
         }
         match (self.op, array.data_type()) {
-            // What has more dimensions gives arrays; else the tag of the array tells that of its elements.
-            (Op::Element, DataType::List(item)) if item.data_type().is_nested() => {
-                Ok(Field::new(&self.name, item.data_type().clone(), true))
-            }
-            (Op::Element, DataType::List(_)) => {
-                match output::column_type(array).map_err(external)? {
-                    ColumnType::Array(element) => {
-                        Ok(ColumnType::from(element).field(&self.name, true))
-                    }
-                    other => Ok(other.field(&self.name, true)),
-                }
-            }
             // A name is an array of characters, counted from 0.
             (Op::Element, DataType::Utf8)
                 if output::column_type(array).is_ok_and(|ty| ty == ColumnType::Name) =>
@@ -643,7 +596,8 @@ impl ArrayFunction {
             {
                 Ok(ColumnType::Jsonb.field(&self.name, true))
             }
-            (_, DataType::List(_) | DataType::Null) => {
+            (_, DataType::Null) => Ok(array.as_ref().clone().with_name(&self.name)),
+            _ if element.is_some() => {
                 let mut field = array.as_ref().clone();
                 // What is made of a vector is an array.
                 field.metadata_mut().remove(output::VECTOR);
@@ -738,7 +692,22 @@ impl ScalarUDFImpl for ArrayFunction {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let base = ArrayFunction::base(&args.arg_fields);
+        // An array of one dimension is what it is.
+        if matches!(self.op, Op::Flat | Op::Plain)
+            && let [array] = args.args.as_slice()
+            && datum::elements_type(&array.data_type()).is_none()
+        {
+            return Ok(array.clone());
+        }
         let (arrays, scalar, rows) = super::arrays(&args, false)?;
+        let ty = args
+            .arg_fields
+            .first()
+            .map(|array| output::column_type(array));
+        let element = ty
+            .and_then(std::result::Result::ok)
+            .and_then(ColumnType::elements);
+        let trims = matches!(element, Some(ElementType::Bpchar(_)));
         let mut values = Vec::with_capacity(rows);
         for row in 0..rows {
             let row = arrays.iter().map(|array| {
@@ -748,10 +717,10 @@ impl ScalarUDFImpl for ArrayFunction {
                 })
             });
             let row = row.collect::<Result<Vec<_>>>()?;
-            values.push(self.eval(&row, base)?);
+            values.push(self.eval(&row, base, trims)?);
         }
         let ty = args.return_field.data_type();
-        let result = build(ty, &arrays, &args.return_field, &values)?;
+        let result = build(ty, &args.return_field, &values)?;
         Ok(match scalar {
             true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
             false => ColumnarValue::Array(result),
@@ -760,24 +729,9 @@ impl ScalarUDFImpl for ArrayFunction {
 }
 
 /// An array of the values, which are of the function's return type.
-fn build(ty: &DataType, arrays: &[ArrayRef], field: &Field, values: &[Datum]) -> Result<ArrayRef> {
+fn build(ty: &DataType, field: &Field, values: &[Datum]) -> Result<ArrayRef> {
     if ty.is_null() {
         return Ok(arrow::array::new_null_array(ty, values.len()));
-    }
-    // Arrays of arrays have no builder: they come out of one that is there.
-    let nested = |ty: &DataType| matches!(ty, DataType::List(item) if item.data_type().is_nested());
-    if nested(ty)
-        || arrays
-            .first()
-            .is_some_and(|array| nested(array.data_type()))
-            && ty.is_nested()
-    {
-        return match arrays.first().and_then(|array| array.as_list_opt::<i32>()) {
-            Some(_) => Err(external(SqlError::unsupported(
-                "this function of an array of several dimensions",
-            ))),
-            None => Ok(arrow::array::new_null_array(ty, values.len())),
-        };
     }
     let column = output::column_type(field).map_err(external)?;
     let mut builder = ColumnBuilder::new(column);

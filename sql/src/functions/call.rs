@@ -214,16 +214,14 @@ fn plain(ty: ColumnType) -> ColumnType {
         ColumnType::Bit(_) => ColumnType::Bit(None),
         ColumnType::Varbit(_) => ColumnType::Varbit(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
+        ColumnType::Shaped(element) => plain(ColumnType::Array(element)),
         ty => precision::plain(ty),
     }
 }
 
 /// Whether an argument of a type becomes a parameter's by itself.
 pub(crate) fn becomes(from: ColumnType, to: ColumnType) -> bool {
-    let element = |ty| match ty {
-        ColumnType::Array(element) => Some(plain(element.into())),
-        _ => None,
-    };
+    let element = |ty: ColumnType| ty.elements().map(|element| plain(element.into()));
     match (element(from), element(to)) {
         (None, None) => implicit(plain(from), to),
         (from, to) => from == to,
@@ -450,6 +448,7 @@ pub(crate) fn converted<'a>(
         _ => None,
     };
     Ok(match (to, value, integer, moment) {
+        (ColumnType::Array(_), DatumRef::Shaped(..), ..) => return Err(text::array::unshaped()),
         (ColumnType::Int2, _, Some(v), _) => {
             DatumRef::Int2(i16::try_from(v).map_err(|_| out_of_range("smallint"))?)
         }

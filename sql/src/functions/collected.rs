@@ -18,7 +18,9 @@ use datafusion::logical_expr::{
 };
 
 use tidelog_storage::ColumnType;
+use tidelog_storage::datum::{ColumnBuilder, datum_at, elements_type, shaped_of};
 
+use super::array::dimensions::accumulated;
 use crate::error::{ErrorKind, SqlError};
 use crate::output;
 use crate::precision::unlimited;
@@ -283,7 +285,7 @@ impl AggregateUDFImpl for Collected {
             });
         }
         Ok(match self.kind {
-            Kind::Array => list(&types[0]),
+            Kind::Array => shaped_of(&types[0]).unwrap_or_else(|| list(&types[0])),
             Kind::Discrete | Kind::Continuous
                 if matches!(types.get(1), Some(DataType::List(_))) =>
             {
@@ -296,6 +298,12 @@ impl AggregateUDFImpl for Collected {
     fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
         let types: Vec<DataType> = fields.iter().map(|f| f.data_type().clone()).collect();
         let ty = self.return_type(&types)?;
+        if elements_type(&ty).is_some() && self.kind == Kind::Array {
+            let array = output::column_type(&fields[0]);
+            let array = array.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let shaped = array.elements().map_or(array, ColumnType::Shaped);
+            return Ok(Arc::new(unlimited(shaped).field(self.name(), true)));
+        }
         let metadata = match output::column_type(&fields[0]) {
             // How many spaces stand behind a char(n) is told by its type alone.
             Ok(ty) if unlimited(ty) != ty && !matches!(ty, ColumnType::Bpchar(_)) => {
@@ -408,6 +416,9 @@ impl Rows {
             return ScalarValue::try_from(&self.result);
         }
         let values = take(&columns[0], &UInt32Array::from(indices), None)?;
+        if elements_type(&self.result).is_some() {
+            return stacked(&values);
+        }
         let mut made = ScalarValue::try_from(&self.result)?;
         if let (ScalarValue::List(list), DataType::List(item)) = (&mut made, &self.result) {
             *list = Arc::new(arrow::array::ListArray::new(
@@ -508,6 +519,40 @@ impl Rows {
         };
         Ok(ScalarValue::Float64(Some(between)))
     }
+}
+
+/// Arrays as one array of one more dimension.
+fn stacked(arrays: &ArrayRef) -> Result<ScalarValue> {
+    let external = |error| DataFusionError::External(Box::new(error));
+    let array = Field::new("", arrays.data_type().clone(), true);
+    let array = output::column_type(&array).map_err(external)?;
+    let shaped = array.elements().map_or(array, ColumnType::Shaped);
+    let arrays = output::conform(arrays, shaped).map_err(external)?;
+    let values = (0..arrays.len()).filter_map(|row| datum_at(&arrays, row));
+    let made = accumulated(values).map_err(external)?;
+    let mut builder = ColumnBuilder::new(shaped);
+    builder.append(made.as_ref());
+    ScalarValue::try_from_array(&builder.finish(), 0)
+}
+
+/// The `array_agg` of arrays.
+pub(crate) fn array_agg_of_arrays() -> Arc<AggregateUDF> {
+    let function = made("array_agg", Kind::Array, 1, Vec::new(), false);
+    Arc::new(AggregateUDF::from(function))
+}
+
+/// The same, of a column by the order of another.
+pub(crate) fn ordered_array_agg_of_arrays(value: Expr, order: Expr) -> Expr {
+    let function = made("array_agg", Kind::Array, 1, vec![(false, false)], false);
+    let function = Arc::new(AggregateUDF::from(function));
+    let args = vec![value, order];
+    let call = AggregateFunction::new_udf(function, args, false, None, Vec::new(), None);
+    Expr::AggregateFunction(call)
+}
+
+/// Whether a function is one of these.
+pub(crate) fn is_one(function: &AggregateUDF) -> bool {
+    function.inner().downcast_ref::<Collected>().is_some()
 }
 
 fn sort_rows(columns: &[ArrayRef], keys: &[(usize, SortOptions)]) -> Result<Vec<OwnedRow>> {

@@ -8,8 +8,12 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    TypeSignature, Volatility,
 };
+use tidelog_storage::ColumnType;
+
+use crate::error::{ErrorKind, SqlError};
+use crate::output;
 
 /// What `ARRAY[…]` is planned as.
 pub(crate) const ARRAY: &str = "pg_array";
@@ -55,6 +59,10 @@ pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         _ => return None,
     };
     let signature = match count {
+        None if name == ARRAY => Signature::one_of(
+            vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
+            Volatility::Immutable,
+        ),
         None => Signature::variadic_any(Volatility::Immutable),
         Some(count) => Signature::any(count, Volatility::Immutable),
     };
@@ -111,10 +119,16 @@ impl ScalarUDFImpl for Untyped {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types[0].clone())
+        Ok(types.first().cloned().unwrap_or(DataType::Null))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        if args.arg_fields.is_empty() {
+            let message = "cannot determine type of empty array";
+            let hint = "Explicitly cast to the desired type, for example ARRAY[]::integer[].";
+            let error = SqlError::new(ErrorKind::IndeterminateDatatype, message).hint(hint);
+            return Err(DataFusionError::External(Box::new(error)));
+        }
         let is_open = |field: &&FieldRef| match field.data_type() {
             DataType::Null => true,
             DataType::Utf8 => field.metadata().is_empty(),
@@ -154,6 +168,11 @@ impl ScalarUDFImpl for Untyped {
             }
             Gives::Float => known.clone(),
             Gives::Bool => Field::new(self.name, DataType::Boolean, true),
+            Gives::Array
+                if let Ok(Some(element)) = output::column_type(known).map(ColumnType::elements) =>
+            {
+                ColumnType::Shaped(element).field(self.name, true)
+            }
             Gives::Array => {
                 let element = match known.data_type() {
                     DataType::Null => DataType::Utf8,

@@ -17,10 +17,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::json::{write_string, write_value};
+use crate::json::{write_lines, write_string, write_value};
 use crate::output;
 use crate::text::Style;
 use crate::text::jsonb::scan::{self, Kind};
@@ -163,7 +163,7 @@ pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         ("set", _) if jsonb => Op::Set,
         ("set_lax", _) if jsonb => Op::SetLax,
         ("insert", _) if jsonb => Op::Insert,
-        ("assigned", super::ASSIGNED) => Op::Assign,
+        ("assigned", super::ASSIGNED) | ("slice_assigned", super::SLICE_ASSIGNED) => Op::Assign,
         ("list_of_elements", _) => Op::Elements { text: false },
         ("list_of_elements_text", _) => Op::Elements { text: true },
         ("list_of_keys", _) => Op::Keys,
@@ -241,22 +241,9 @@ impl<'a> Arg<'a> {
         }
     }
 
-    /// The texts of the arrays that it has as elements.
-    fn inner(&self) -> Vec<Vec<Option<String>>> {
-        let mut rows = Vec::new();
-        if let DatumRef::Array(elements) = self.value {
-            elements.for_each(|element| {
-                if let Some(value @ DatumRef::Array(_)) = element {
-                    rows.push(Arg { value, ty: self.ty }.texts());
-                }
-            });
-        }
-        rows
-    }
-
     fn texts(&self) -> Vec<Option<String>> {
         let mut texts = Vec::new();
-        if let DatumRef::Array(elements) = self.value {
+        if let Some(elements) = self.value.elements() {
             elements.for_each(|element| {
                 texts.push(match element {
                     Some(DatumRef::Text(text)) => Some(text.to_string()),
@@ -375,7 +362,7 @@ impl JsonFunction {
             }
             Op::Path { text } => {
                 let steps = match args[1].value {
-                    DatumRef::Array(_) => args[1].texts(),
+                    DatumRef::Array(_) | DatumRef::Shaped(..) => args[1].texts(),
                     _ => args[1..]
                         .iter()
                         .map(|arg| arg.text().map(str::to_string))
@@ -437,11 +424,19 @@ impl JsonFunction {
                     _ => members.map(|(key, _)| Datum::Text(key)).collect(),
                 })
             }
-            Op::ToJson => Datum::Text(self.json_of(&args[0])?),
+            Op::ToJson => Datum::Text(match args.get(1).map(|pretty| pretty.value) {
+                // Each element on a line of its own, or each array of several dimensions.
+                Some(DatumRef::Bool(true)) => {
+                    let mut out = String::new();
+                    write_lines(args[0].value, args[0].ty, self.style, &mut out);
+                    out
+                }
+                _ => self.json_of(&args[0])?,
+            }),
             Op::Element => {
                 let json = self.json_of(&args[0])?;
                 Datum::Text(match args[0].ty {
-                    ColumnType::Array(_) => format!("{NEW_LINE}{json}"),
+                    ty if ty.elements().is_some() => format!("{NEW_LINE}{json}"),
                     _ => json,
                 })
             }
@@ -452,14 +447,9 @@ impl JsonFunction {
             }
             Op::BuildObject => self.build_object(args)?,
             Op::ArrayOf => {
-                let elements = match args[0].value {
-                    DatumRef::Array(elements) => elements.to_vec(),
-                    _ => Vec::new(),
-                };
-                let ty = match args[0].ty {
-                    ColumnType::Array(element) => element.into(),
-                    ty => ty,
-                };
+                let elements = args[0].value.elements().map(Elements::to_vec);
+                let elements = elements.unwrap_or_default();
+                let ty = args[0].ty.elements().map_or(args[0].ty, ColumnType::from);
                 let elements = elements.iter().map(|element| {
                     let value = element.as_ref();
                     match value {
@@ -576,15 +566,15 @@ impl JsonFunction {
     /// An object of texts: of pairs of them, or of names and values.
     fn object(&self, args: &[Arg<'_>]) -> std::result::Result<Datum, SqlError> {
         let wrong = |message: &str| SqlError::new(ErrorKind::ArraySubscriptError, message);
+        let dimensions: Vec<_> = args.iter().map(|arg| arg.value.dimensions()).collect();
         let (keys, values): (Vec<_>, Vec<_>) = match args {
+            [] => return Err(refused("an object of nothing")),
             [pairs] => {
                 let mut texts = pairs.texts();
-                let inner = pairs.inner();
-                if inner.iter().any(|row| row.len() != 2) {
-                    return Err(wrong("array must have two columns"));
-                }
-                if !inner.is_empty() {
-                    texts = inner.concat();
+                match dimensions[0].as_slice() {
+                    [_, of] if of.length != 2 => return Err(wrong("array must have two columns")),
+                    [_, _, _, ..] => return Err(wrong("wrong number of array subscripts")),
+                    _ => {}
                 }
                 if !texts.len().is_multiple_of(2) {
                     return Err(wrong("array must have even number of elements"));
@@ -592,8 +582,10 @@ impl JsonFunction {
                 let pairs = texts.chunks_mut(2);
                 pairs.map(|pair| (pair[0].take(), pair[1].take())).unzip()
             }
+            _ if dimensions[0].len() > 1 || dimensions[0].len() != dimensions[1].len() => {
+                return Err(wrong("wrong number of array subscripts"));
+            }
             [keys, values, ..] => (keys.texts(), values.texts()),
-            [] => return Err(refused("an object of nothing")),
         };
         if keys.len() != values.len() {
             return Err(wrong("mismatched array dimensions"));

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
-use tidelog_storage::datum::{ColumnBuilder, NUMERIC_PRECISION_MAX, Number, datum_at};
+use tidelog_storage::datum::{self, ColumnBuilder, NUMERIC_PRECISION_MAX, Number, datum_at};
 use tidelog_storage::{ColumnType, DatumRef, ElementType, key};
 
 use super::decimal::Decimal;
@@ -39,6 +39,17 @@ pub(crate) fn elements_by_value(element: ElementType) -> Arc<ScalarUDF> {
 pub(crate) fn is_of_numbers(function: &ScalarUDF) -> bool {
     let order = function.inner().downcast_ref::<Order>();
     order.is_some_and(|order| order.ty == ColumnType::Numeric(None) && !order.of_elements)
+}
+
+/// The array of one dimension that begins at 1 whose order an expression is, as far as was known; `None` for any other
+/// expression.
+pub(crate) fn array_of(expr: &Expr) -> Option<&Expr> {
+    let Expr::ScalarFunction(call) = expr else {
+        return None;
+    };
+    let order = call.func.inner().downcast_ref::<Order>()?;
+    let is_of_arrays = matches!(order.ty, ColumnType::Array(_)) && !order.of_elements;
+    call.args.first().filter(|_| is_of_arrays)
 }
 
 /// The numeric whose order an expression is; `None` for any other expression.
@@ -94,7 +105,9 @@ impl Order {
             return Ok(arrow::array::new_null_array(&ty, values.len()));
         }
         if self.of_elements {
-            let list = values.as_list_opt::<i32>().ok_or_else(unordered)?;
+            let flat = datum::flat(values);
+            let list = flat.as_ref().or_else(|| values.as_list_opt::<i32>());
+            let list = list.ok_or_else(unordered)?;
             let orders = self.of_values(list.values())?;
             let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
             return Ok(Arc::new(ListArray::try_new(

@@ -12,8 +12,13 @@ use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
+use super::collected;
+
 /// The function in a form that a window can slide; `None` when it does by itself.
 pub(crate) fn sliding(function: &Arc<AggregateUDF>) -> Option<AggregateUDF> {
+    if collected::is_one(function) {
+        return None;
+    }
     let kind = match function.name() {
         "bool_and" => Kind::And,
         "bool_or" => Kind::Or,

@@ -8,6 +8,7 @@ use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use tidelog_storage::datum::shaped_of;
 
 /// Names that no statement can write by accident.
 pub(crate) const ARRAY_OF: &str = "tidelog_array_of";
@@ -41,6 +42,9 @@ impl ScalarUDFImpl for Syntax {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         if self.name == WITH_TIES {
             return Ok(DataType::Int64);
+        }
+        if let Some(array) = shaped_of(&types[0]) {
+            return Ok(array);
         }
         let item = Field::new_list_field(types[0].clone(), true);
         Ok(DataType::List(Arc::new(item)))

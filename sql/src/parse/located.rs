@@ -341,7 +341,7 @@ impl Tokens {
             let elements = text.strip_prefix('{').and_then(|of| of.strip_suffix('}'));
             elements.is_some_and(|of| {
                 of.split(',')
-                    .any(|of| of.trim_matches(['"', ' ']) == quoted)
+                    .any(|of| of.trim_matches(['"', ' ', '{', '}']) == quoted)
             })
         };
         let around = self.all().filter(|at| text(*at).is_some_and(is_around));

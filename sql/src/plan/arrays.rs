@@ -15,8 +15,11 @@ use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, Unnest};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Projection, ScalarUDF, Unnest, Values,
+};
 use datafusion::sql::sqlparser::ast::{BinaryOperator, TableFactor};
+use tidelog_storage::datum::elements_type;
 use tidelog_storage::{ColumnType, ElementType};
 
 use super::calls::{self, cast};
@@ -26,20 +29,52 @@ use super::operators::{
     external, is_null, is_open, known_type, literal_of, null, plain_type, type_of, type_pair,
     type_parameter, written_type,
 };
-use super::order::{has_own_order, looks_vary};
+use super::order::{has_own_order, looks_vary, sorted_by};
+use super::reg::is_named;
 use crate::error::{ErrorKind, SqlError};
 use crate::text::Style;
 use crate::{functions, output, precision, types};
 
 /// A call of a function that makes or changes arrays: its elements of one type, and the result of the type that
 /// they make it.
-pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+pub(super) fn call(call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
     let name = call.name().to_string();
-    match name.as_str() {
+    call_named(&name, call, schema, style)
+}
+
+fn call_named(
+    name: &str,
+    mut call: ScalarFunction,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
+    match name {
         functions::ARRAY => {
             let elements = call.args.iter_mut().collect();
             calls::match_types("ARRAY", elements, schema, style)?;
-            call.func = make_array_udf();
+            for arg in &mut call.args {
+                *arg = calls::with_spaces(std::mem::take(arg), schema, style)?;
+            }
+            let types = call.args.iter().filter_map(|arg| type_of(arg, schema));
+            let types: Vec<ColumnType> = types.collect();
+            match types.iter().find(|ty| ty.elements().is_some()) {
+                Some(first) => {
+                    let first = plain_type(*first);
+                    if is_named(flat_type(first)) {
+                        let what = format!("ARRAY[…] of {}", types::name(first));
+                        return Err(external(SqlError::unsupported(what)));
+                    }
+                    let differs = |ty: &&ColumnType| flat_type(**ty) != flat_type(first);
+                    if let Some(other) = types.iter().find(differs) {
+                        return Err(external(calls::mismatch("ARRAY", first, *other)));
+                    }
+                    for arg in call.args.iter_mut().filter(|arg| is_null(arg)) {
+                        *arg = null(first)?;
+                    }
+                    call.func = function(functions::array::STACKED)?;
+                }
+                None => call.func = make_array_udf(),
+            }
         }
         "array_cat" | "array_concat" => {
             let known = call.args.iter().find_map(|arg| known_type(arg, schema));
@@ -50,27 +85,41 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
                 }
             }
             let types = call.args.iter().filter_map(|arg| type_of(arg, schema));
-            let elements = types.filter_map(|ty| match ty {
-                ColumnType::Array(element) => Some(element.into()),
-                _ => None,
-            });
+            let elements = types.filter_map(ColumnType::elements).map(ColumnType::from);
             if let Some(common) = calls::common_type(elements) {
                 for arg in &mut call.args {
                     *arg = with_elements(std::mem::take(arg), common, schema, style)?;
                 }
             }
-            call.func = theirs::array_concat_udf();
+            call.func = match any_shaped(&call.args, schema) {
+                true => function(functions::array::JOINED)?,
+                false => theirs::array_concat_udf(),
+            };
         }
         name => {
             let at = functions::array::takes_elements(name);
+            // A bare NULL is an array of what is added to it.
+            if let Some(at) = at
+                && let [array, value] = call.args.as_slice()
+                && let (array_at, element) = if at == 0 {
+                    (array, value)
+                } else {
+                    (value, array)
+                }
+                && is_null(array_at)
+                && let Some(ty) = written_type(element, schema)
+                && let Some(array) = plain_type(ty).array()
+            {
+                call.args[at] = null(array)?;
+            }
             if let Some(at) = at {
                 check_elements(&call.args, at, name, schema)?;
                 widen(&mut call.args, at, name, schema, style)?;
             }
             let array = at.and_then(|at| Some((at, call.args.get(at)?)));
             if let Some((array_at, array)) = array
-                && let Ok(DataType::List(item)) = array.get_type(schema)
-                && let Some(ColumnType::Array(element)) = type_of(array, schema)
+                && let Some(DataType::List(item)) = list_type(&array.get_type(schema)?)
+                && let Some(element) = type_of(array, schema).and_then(ColumnType::elements)
             {
                 let element = plain_type(element.into());
                 let others = call.args.iter_mut().enumerate();
@@ -91,14 +140,24 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
                 }
             }
             let of = call.args.first().and_then(|array| type_of(array, schema));
-            if let Some(ColumnType::Array(element)) = of.filter(|ty| looks_vary(*ty)) {
+            let is_plain = matches!(of, Some(ColumnType::Array(_)));
+            let element = of.and_then(ColumnType::elements);
+            let varies = |element: &ElementType| looks_vary(ColumnType::Array(*element));
+            if let Some(element) = element.filter(varies) {
                 match (name, call.args.as_mut_slice()) {
-                    ("array_position" | "array_positions", [array, value, ..]) => {
+                    ("array_position" | "array_positions", [array, value, ..]) if is_plain => {
                         let (given, of) = (std::mem::take(value), std::mem::take(array));
                         [*value, *array] = keys_of(given, of, element);
                     }
-                    ("array_remove" | "array_replace", _)
-                        if ColumnType::from(element) != ColumnType::Numeric(None) =>
+                    // Their values are compared as they are.
+                    ("array_position" | "array_positions", _) if element != ElementType::Jsonb => {}
+                    (
+                        "array_position" | "array_positions" | "array_remove" | "array_replace",
+                        _,
+                    ) if !matches!(
+                        element,
+                        ElementType::Numeric(None) | ElementType::Bpchar(_)
+                    ) =>
                     {
                         let what = format!("{name}() of {}[]", types::name(element.into()));
                         return Err(external(SqlError::unsupported(what)));
@@ -106,7 +165,10 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
                     _ => {}
                 }
             }
+            let is_shaped = any_shaped(&call.args, schema);
             match name {
+                "array_append" if is_shaped => call.func = function(functions::array::APPENDED)?,
+                "array_prepend" if is_shaped => call.func = function(functions::array::PREPENDED)?,
                 "array_append" => call.func = theirs::array_append_udf(),
                 "array_prepend" => call.func = theirs::array_prepend_udf(),
                 _ => {}
@@ -123,6 +185,126 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
     })
 }
 
+/// The function of arrays with this name.
+fn function(name: &str) -> Result<Arc<ScalarUDF>> {
+    let missing = || external(SqlError::unsupported(name));
+    functions::array::function(name).ok_or_else(missing)
+}
+
+/// The type of the list of an array's elements.
+fn list_type(ty: &DataType) -> Option<DataType> {
+    match ty {
+        DataType::List(_) => Some(ty.clone()),
+        ty => elements_type(ty).cloned(),
+    }
+}
+
+/// The type of arrays of one dimension of these elements; any other type without its modifier.
+fn flat_type(ty: ColumnType) -> ColumnType {
+    plain_type(ty.elements().map_or(ty, ColumnType::Array))
+}
+
+fn any_shaped(args: &[Expr], schema: &DFSchema) -> bool {
+    let is_shaped = |arg| matches!(type_of(arg, schema), Some(ColumnType::Shaped(_)));
+    args.iter().any(is_shaped)
+}
+
+/// An array of any shape as one of its elements alone; any other expression as it is.
+fn flat(array: Expr, schema: &DFSchema) -> Result<Expr> {
+    match type_of(&array, schema) {
+        Some(ColumnType::Shaped(_)) => {
+            let flat = function(functions::array::FLAT)?;
+            Ok(functions::json::call(flat, vec![array]))
+        }
+        _ => Ok(array),
+    }
+}
+
+/// Arguments of any shape of functions that take arrays of one dimension alone.
+pub(super) fn plain(array: Expr, schema: &DFSchema) -> Result<Expr> {
+    match type_of(&array, schema) {
+        Some(ColumnType::Shaped(_)) => {
+            let plain = function(functions::array::PLAIN)?;
+            Ok(functions::json::call(plain, vec![array]))
+        }
+        _ => Ok(array),
+    }
+}
+
+/// `||` of an array of any shape and another, or an element; `None` where neither operand is one.
+pub(super) fn joined(
+    op: &BinaryOperator,
+    left: &Expr,
+    right: &Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Option<Expr>> {
+    let (l, r) = (type_of(left, schema), type_of(right, schema));
+    let is_shaped = |ty| matches!(ty, Some(ColumnType::Shaped(_)));
+    if *op != BinaryOperator::StringConcat || !(is_shaped(l) || is_shaped(r)) {
+        return Ok(None);
+    }
+    let is_array = |ty: Option<ColumnType>| ty.is_some_and(|ty| ty.elements().is_some());
+    let other = |ty: Option<ColumnType>, expr| ty.is_none() || is_array(ty) || is_open(expr);
+    let name = match (is_array(l), is_array(r)) {
+        (true, false) if !other(r, right) => "array_append",
+        (false, true) if !other(l, left) => "array_prepend",
+        _ => "array_cat",
+    };
+    let func = function(functions::array::JOINED)?;
+    let args = vec![left.clone(), right.clone()];
+    Ok(Some(call_named(
+        name,
+        ScalarFunction { func, args },
+        schema,
+        style,
+    )?))
+}
+
+/// Compares arrays of which one may be of any shape by what they are sorted by; says whether it is such a comparison.
+pub(super) fn by_shape(compared: &mut BinaryExpr, schema: &DFSchema) -> bool {
+    let operands = [&compared.left, &compared.right];
+    let operands = operands.map(|of| functions::order::array_of(of).unwrap_or(of).clone());
+    let types = operands.each_ref().map(|operand| type_of(operand, schema));
+    let is_shaped = |ty: &ColumnType| matches!(ty, ColumnType::Shaped(_));
+    let Some(ty) = types.into_iter().flatten().find(is_shaped) else {
+        return false;
+    };
+    let [left, right] = operands.map(|operand| Box::new(sorted_by(operand, ty)));
+    (compared.left, compared.right) = (left, right);
+    true
+}
+
+/// VALUES of which some arrays of a column may be of any shape, all of them as such; `None` where no column has such.
+pub(super) fn shaped_values(values: &Values, style: Style) -> Result<Option<Values>> {
+    let none = DFSchema::empty();
+    let mut shaped = values.clone();
+    let mut fields = Vec::with_capacity(values.schema.fields().len());
+    let mut any = false;
+    for (at, (relation, field)) in values.schema.iter().enumerate() {
+        let types = values.values.iter().map(|row| type_of(&row[at], &none));
+        let is_shaped = |ty: &ColumnType| matches!(ty, ColumnType::Shaped(_));
+        let Some(ty) = types.flatten().find(is_shaped) else {
+            fields.push((relation.cloned(), field.clone()));
+            continue;
+        };
+        any = true;
+        for row in &mut shaped.values {
+            row[at] = match is_null(&row[at]) {
+                true => null(ty)?,
+                false => cast(std::mem::take(&mut row[at]), ty, &none, style)?,
+            };
+        }
+        fields.push((relation.cloned(), Arc::new(ty.field(field.name(), true))));
+    }
+    if !any {
+        return Ok(None);
+    }
+    let metadata = values.schema.metadata().clone();
+    shaped.schema = Arc::new(DFSchema::new_with_metadata(fields, metadata)?);
+    Ok(Some(shaped))
+}
+
 /// Whether an argument is a value like the elements of the array among them: what array_position has as its third is a
 /// place.
 fn is_element(name: &str, array_at: usize, at: usize) -> bool {
@@ -131,7 +313,8 @@ fn is_element(name: &str, array_at: usize, at: usize) -> bool {
 
 /// An array as one with elements of what they have in common with others, where they are numbers or times of another type.
 fn with_elements(array: Expr, common: ColumnType, schema: &DFSchema, style: Style) -> Result<Expr> {
-    let Some(ColumnType::Array(own)) = type_of(&array, schema) else {
+    let array_type = type_of(&array, schema);
+    let Some(own) = array_type.and_then(ColumnType::elements) else {
         return Ok(array);
     };
     let own = ColumnType::from(own);
@@ -139,7 +322,11 @@ fn with_elements(array: Expr, common: ColumnType, schema: &DFSchema, style: Styl
         ColumnType::Numeric(_) => own != common,
         _ => plain_type(own) != plain_type(common),
     };
-    match (differs && is_convertible(common), common.array()) {
+    let wanted = match array_type {
+        Some(ColumnType::Shaped(_)) => common.shaped(),
+        _ => common.array(),
+    };
+    match (differs && is_convertible(common), wanted) {
         (true, Some(ty)) => cast(array, ty, schema, style),
         _ => Ok(array),
     }
@@ -159,7 +346,7 @@ fn widen(
     style: Style,
 ) -> Result<()> {
     let array = args.get(array_at).and_then(|array| type_of(array, schema));
-    let Some(ColumnType::Array(item)) = array else {
+    let Some(item) = array.and_then(ColumnType::elements) else {
         return Ok(());
     };
     let beside = args.iter().enumerate();
@@ -218,10 +405,10 @@ fn check_elements(args: &[Expr], array_at: usize, name: &str, schema: &DFSchema)
     let given: Vec<_> = args.iter().map(|arg| written_type(arg, schema)).collect();
     let of = given.get(array_at).copied().flatten();
     let is_wrong = |(at, ty): (usize, &Option<ColumnType>)| match (of, *ty) {
-        (Some(ColumnType::Array(element)), Some(ty)) => {
+        (Some(of), Some(ty)) if let Some(element) = of.elements() => {
             is_element(name, array_at, at) && class(ty) != class(element.into())
         }
-        (Some(_), _) => at == array_at,
+        (Some(of), _) => of.elements().is_none() && at == array_at,
         (None, _) => false,
     };
     match given.iter().enumerate().any(is_wrong) {
@@ -255,9 +442,7 @@ pub(super) fn beside_array(
     }
     let (l, r) = (known_type(&left, schema), known_type(&right, schema));
     let array = match (l, r) {
-        (Some(array @ ColumnType::Array(_)), None) | (None, Some(array @ ColumnType::Array(_))) => {
-            plain_type(array)
-        }
+        (Some(array), None) | (None, Some(array)) if array.elements().is_some() => flat_type(array),
         _ => return Ok((left, right)),
     };
     let typed = typed_as(vec![left, right], array, style)?;
@@ -284,9 +469,9 @@ pub(super) fn contains(
         _ => return Ok(None),
     };
     let (l, r) = (written_type(left, schema), written_type(right, schema));
-    let element = |ty| match ty {
-        Some(ColumnType::Array(element)) => Some(plain_type(element.into())),
-        _ => None,
+    let element = |ty: Option<ColumnType>| {
+        let element = ty.and_then(ColumnType::elements);
+        element.map(|element| plain_type(element.into()))
     };
     use ColumnType::{Int2, Int4, Int8};
     let is_integer = |ty| matches!(ty, Int2 | Int4 | Int8);
@@ -294,9 +479,9 @@ pub(super) fn contains(
         (None, None) => Ok(None),
         (Some(l), Some(r)) if l == r || is_integer(l) && is_integer(r) => {
             let call = functions::array::function(functions::array::CONTAINS);
-            let operands = [outer, inner]
-                .map(|array| elements_of(array.clone(), l))
-                .to_vec();
+            let operands = [outer, inner].into_iter();
+            let operands = operands.map(|of| Ok(elements_of(flat(of.clone(), schema)?, l)));
+            let operands = operands.collect::<Result<Vec<_>>>()?;
             Ok(call.map(|call| functions::json::call(call, operands)))
         }
         _ => match (l, r) {
@@ -392,19 +577,19 @@ pub(super) fn overlaps(mut call: ScalarFunction, schema: &DFSchema, style: Style
     let (left, right) = type_pair(typed(left), typed(right), schema, style)?;
     let types = (type_of(&left, schema), type_of(&right, schema));
     if let (Some(l), Some(r)) = types
-        && !matches!((l, r), (ColumnType::Array(_), ColumnType::Array(_)))
+        && (l.elements().is_none() || r.elements().is_none())
     {
         return Err(no_operator(&BinaryOperator::PGOverlap, l, r));
     }
-    let element = match types.0.or(types.1) {
-        Some(ColumnType::Array(element)) => Some(element.into()),
-        _ => None,
+    let element = types.0.or(types.1).and_then(ColumnType::elements);
+    let elements = |array| -> Result<Expr> {
+        let array = flat(array, schema)?;
+        Ok(match element {
+            Some(element) => elements_of(array, element.into()),
+            None => array,
+        })
     };
-    let elements = |array| match element {
-        Some(element) => elements_of(array, element),
-        None => array,
-    };
-    call.args = vec![elements(left), elements(right)];
+    call.args = vec![elements(left)?, elements(right)?];
     Ok(Expr::ScalarFunction(call))
 }
 
@@ -439,7 +624,7 @@ pub(super) fn quantified(
     let [left, right] = call.args.as_slice() else {
         return Ok(Expr::ScalarFunction(call));
     };
-    let (left, right) = (left.clone(), right.clone());
+    let (left, right) = (left.clone(), flat(right.clone(), schema)?);
     let (left, right) = match (known_type(&left, schema), known_type(&right, schema)) {
         (Some(ty), None) if is_open(&right) => {
             let ty = plain_type(ty);
@@ -463,6 +648,7 @@ pub(super) fn quantified(
         }
         _ => (left, right),
     };
+    let right = flat(right, schema)?;
     let (left, right) = match (type_of(&left, schema), type_of(&right, schema)) {
         (Some(own), Some(ColumnType::Array(element))) => {
             match numerics::common_element(own, element.into()) {

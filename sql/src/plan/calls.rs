@@ -232,6 +232,13 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
         match (rank(found), rank(ty)) {
             _ if found == ty => Some(found),
             _ if unlimited(found) == unlimited(ty) => Some(unlimited(found)),
+            // The same type to users.
+            _ if let (ColumnType::Shaped(a), ColumnType::Array(b))
+            | (ColumnType::Array(a), ColumnType::Shaped(b)) = (found, ty) =>
+            {
+                let element = common_type([a.into(), b.into()].into_iter())?;
+                element.shaped()
+            }
             (Some(l), Some(r)) => Some(match numerics::common_type(found, ty) {
                 Some(numeric) => numeric,
                 None => plain_type(if l < r { ty } else { found }),
@@ -252,6 +259,14 @@ fn is_null(expr: &Expr) -> bool {
 
 fn is_numeric(ty: ColumnType) -> bool {
     matches!(ty, ColumnType::Numeric(_))
+}
+
+/// A char(n) with the spaces behind it, as elements of arrays that say no length have them.
+pub(super) fn with_spaces(expr: Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    match type_of(&expr, schema) {
+        Some(ColumnType::Bpchar(Some(_))) => cast(expr, ColumnType::Bpchar(None), schema, style),
+        _ => Ok(expr),
+    }
 }
 
 pub(super) fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) -> Result<Expr> {
@@ -570,7 +585,19 @@ pub(super) fn aggregate(
     // DataFusion joins texts only, and with one constant between them.
     let varies = call.func.name() == "string_agg"
         && !matches!(call.params.args.get(1), Some(Expr::Literal(..)));
-    let call = collected::collecting(&call, of_bytes || varies)?.unwrap_or(call);
+    // What is sorted by its arguments has them as they are.
+    if call.func.name() == "array_agg"
+        && !call.params.distinct
+        && let Some(arg) = call.params.args.first_mut()
+    {
+        *arg = with_spaces(std::mem::take(arg), schema, style)?;
+    }
+    let of_arrays = call.func.name() == "array_agg"
+        && (call.params.args.first())
+            .and_then(|arg| type_of(arg, schema))
+            .is_some_and(|ty| ty.elements().is_some());
+    let told = of_bytes || varies || of_arrays;
+    let call = collected::collecting(&call, told)?.unwrap_or(call);
     Ok(Expr::AggregateFunction(call))
 }
 
@@ -632,7 +659,7 @@ fn sort_distinct(args: &[Expr], keys: &mut Vec<SortExpr>) -> Result<()> {
 pub(super) fn as_float(value: Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
     match type_of(&value, schema) {
         Some(ColumnType::Numeric(None)) => cast(value, ColumnType::Float8, schema, style),
-        Some(ColumnType::Array(ElementType::Numeric(None))) => {
+        Some(ty) if ty.elements() == Some(ElementType::Numeric(None)) => {
             cast(value, ColumnType::Array(ElementType::Float8), schema, style)
         }
         _ => Ok(value),

@@ -95,7 +95,7 @@ pub(super) fn class(ty: ColumnType) -> &'static str {
         ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(_) => "enum",
         ColumnType::Json => "json",
-        ColumnType::Array(_) => "array",
+        ColumnType::Array(_) | ColumnType::Shaped(_) => "array",
         ColumnType::Bool => "bool",
         ColumnType::Bytea => "bytea",
         ColumnType::Uuid => "uuid",

@@ -322,18 +322,9 @@ impl ast::VisitorMut for Dialect {
                     return ControlFlow::Continue(());
                 }
                 arrays::join_name(root, access_chain);
-                let subscripts = access_chain
-                    .iter()
-                    .all(|access| matches!(access, AccessExpr::Subscript(_)));
-                if subscripts {
-                    let mut value = take(root);
-                    for access in std::mem::take(access_chain) {
-                        let AccessExpr::Subscript(subscript) = access else {
-                            continue;
-                        };
-                        value = arrays::subscripted(value, subscript);
-                    }
-                    *expr = value;
+                let is_subscript = |access: &AccessExpr| matches!(access, AccessExpr::Subscript(_));
+                if access_chain.iter().all(is_subscript) {
+                    *expr = arrays::subscripted(take(root), std::mem::take(access_chain));
                 }
             }
             Expr::Cast {
@@ -359,7 +350,7 @@ impl ast::VisitorMut for Dialect {
                 }
             }
             // DataFusion's own literals do not see the columns of queries around theirs.
-            Expr::Array(array) if !array.elem.is_empty() => {
+            Expr::Array(array) => {
                 let elements = std::mem::take(&mut array.elem).into_iter();
                 *expr = call(
                     functions::ARRAY,
@@ -371,10 +362,8 @@ impl ast::VisitorMut for Dialect {
                 data_type: DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)),
                 ..
             } => {
-                // What a literal of several dimensions is is said by its elements alone.
-                if arrays::cast_elements(literal, element) {
-                    *expr = take(literal);
-                }
+                arrays::cast_elements(literal, element);
+                arrays::cast_empty(literal, element);
             }
             Expr::Function(function) => {
                 keep_constants(function);

@@ -619,6 +619,7 @@ fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
         ("pg_element" | "pg_slice", Some(array)) => return Some(name_of(array)),
         (functions::ARRAY | "pg_or_empty", _) => return strong("array".to_string()),
         (functions::bits::LITERAL, _) => return Some(None),
+        ("unnest", Some(array)) if super::unnested::of_flat(array).is_some() => return None,
         ("unnest", Some(Expr::Function(inner))) => {
             let inner = ddl::fold(inner.name.0.last()?.as_ident()?);
             if let Some(set) = functions::call::of_list(&inner) {

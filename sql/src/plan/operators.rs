@@ -57,6 +57,9 @@ impl ExprPlanner for PostgresOperators {
             }
             _ => (left, right),
         };
+        if let Some(planned) = arrays::joined(&op, &left, &right, schema, self.style)? {
+            return Ok(PlannerResult::Planned(planned));
+        }
         if let Some(planned) = arrays::contains(&op, &left, &right, schema)? {
             return Ok(PlannerResult::Planned(planned));
         }
@@ -89,7 +92,10 @@ impl ExprPlanner for PostgresOperators {
             {
                 return Ok(PlannerResult::Planned(result));
             }
-            let known = known_type(&left, schema).or(known_type(&right, schema));
+            let types = [known_type(&left, schema), known_type(&right, schema)];
+            let is_shaped = |ty: &Option<ColumnType>| matches!(ty, Some(ColumnType::Shaped(_)));
+            let shaped = types.into_iter().find(is_shaped);
+            let known = shaped.unwrap_or(types[0].or(types[1]));
             // What an interval is compared by is none of what has no type.
             let by_key = |ty: &ColumnType| {
                 let spans =
@@ -194,7 +200,9 @@ fn joined(
     right_type: Option<ColumnType>,
     style: Style,
 ) -> Option<Expr> {
-    let other = |ty| matches!(ty, Some(ColumnType::Array(_) | ColumnType::Jsonb));
+    let other = |ty: Option<ColumnType>| {
+        ty.is_some_and(|ty| ty == ColumnType::Jsonb || ty.elements().is_some())
+    };
     if other(left_type) || other(right_type) {
         return None;
     }
@@ -278,12 +286,23 @@ pub(super) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Exp
     if reg::is_named(ty) {
         return Ok(casts::read(expr, ty, style));
     }
+    let ty = with_shape(ty, literal);
     let value = text::parse_in(ty, literal, style).map_err(external)?;
     let mut builder = ColumnBuilder::new(ty);
     builder.append(value.as_ref());
     let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
     let metadata = FieldMetadata::from(ty.field("", true).metadata().clone());
     Ok(Expr::Literal(value, Some(metadata)))
+}
+
+/// The type of a literal's value: arrays of any shape are of a type of their own.
+fn with_shape(ty: ColumnType, literal: &str) -> ColumnType {
+    match ty {
+        ColumnType::Array(element) if text::array::may_be_shaped(literal) => {
+            ColumnType::Shaped(element)
+        }
+        ty => ty,
+    }
 }
 
 /// The type of an operand, also of a literal.
@@ -362,6 +381,12 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             })
         })?;
         caseless::check(&plan.data, &schema)?;
+        if let LogicalPlan::Values(values) = &plan.data
+            && let Some(shaped) = arrays::shaped_values(values, style)?
+        {
+            changed = true;
+            plan.data = LogicalPlan::Values(shaped);
+        }
         changed |= plan.transformed;
         if plan.transformed
             && let LogicalPlan::Aggregate(aggregate) = plan.data
@@ -455,7 +480,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) if subscripts::is_of_json(&call, schema) => {
             Transformed::yes(subscripts::element(call, schema, style)?)
         }
-        Expr::ScalarFunction(call) if call.name() == functions::ASSIGNED => {
+        Expr::ScalarFunction(call)
+            if matches!(call.name(), functions::ASSIGNED | functions::SLICE_ASSIGNED) =>
+        {
             Transformed::yes(subscripts::assigned(call, schema, style)?)
         }
         Expr::ScalarFunction(call) if conditional::is_conditional(call.name()) => {
@@ -483,12 +510,19 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                     .map(|arg| written_type(arg, schema))
                     .collect();
                 parameters.check(&given).map_err(external)?;
+                let name = call.name().to_string();
                 call.args = call
                     .args
                     .into_iter()
                     .enumerate()
                     .map(|(at, arg)| match parameters.at(at) {
-                        Some(ty) => literal_of(type_parameter(arg, ty), ty, style),
+                        Some(ty) => {
+                            let arg = literal_of(type_parameter(arg, ty), ty, style)?;
+                            match name.ends_with("_object") {
+                                true => Ok(arg),
+                                false => arrays::plain(arg, schema),
+                            }
+                        }
                         None => Ok(arg),
                     })
                     .collect::<Result<_>>()?;
@@ -507,14 +541,14 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
         // What an operand is may be known only now.
         Expr::BinaryExpr(mut compared) if compared.op.supports_propagation() => {
-            let mut trims = false;
+            let mut changed = arrays::by_shape(&mut compared, schema);
             for operand in [&mut compared.left, &mut compared.right] {
                 if type_of(operand, schema) == Some(ColumnType::Bpchar(None)) {
                     **operand = casts::trimmed(std::mem::take(&mut **operand));
-                    trims = true;
+                    changed = true;
                 }
             }
-            Transformed::new_transformed(Expr::BinaryExpr(compared), trims)
+            Transformed::new_transformed(Expr::BinaryExpr(compared), changed)
         }
         Expr::Like(mut like)
             if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) =>
@@ -709,6 +743,7 @@ pub(super) fn type_literal(
         ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
         ty => plain(ty),
     };
+    let ty = with_shape(ty, literal);
     let value = text::parse_in(ty, literal, style).map_err(external)?;
     let mut builder = ColumnBuilder::new(ty);
     builder.append(value.as_ref());

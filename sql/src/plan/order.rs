@@ -21,6 +21,10 @@ pub(crate) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
             let element = plain_type(element.into());
             functions::order::by_value(element.array().unwrap_or(ty))
         }
+        ColumnType::Shaped(element) => {
+            let element = plain_type(element.into());
+            functions::order::by_value(element.shaped().unwrap_or(ty))
+        }
         ColumnType::Jsonb | ColumnType::Numeric(None) => functions::order::by_value(ty),
         ColumnType::Bpchar(None) => return casts::trimmed(expr),
         _ => return expr,
@@ -30,10 +34,17 @@ pub(crate) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
 
 /// Whether values of a type are sorted otherwise than as its Arrow type.
 pub(super) fn has_own_order(ty: ColumnType) -> bool {
-    use ColumnType::{Array, Bpchar, Enum, Interval, Jsonb, Numeric, Printed};
+    use ColumnType::{Array, Bpchar, Enum, Interval, Jsonb, Numeric, Printed, Shaped};
     matches!(
         ty,
-        Interval(_) | Enum(_) | Array(_) | Printed(_) | Jsonb | Numeric(None) | Bpchar(None)
+        Interval(_)
+            | Enum(_)
+            | Array(_)
+            | Shaped(_)
+            | Printed(_)
+            | Jsonb
+            | Numeric(None)
+            | Bpchar(None)
     )
 }
 
@@ -44,8 +55,10 @@ pub(crate) fn looks_vary(ty: ColumnType) -> bool {
         | ColumnType::Jsonb
         | ColumnType::Numeric(None)
         | ColumnType::Bpchar(None) => true,
-        // Those of char(n) have lost the spaces behind them.
-        ColumnType::Array(ElementType::Bpchar(_)) => false,
+        // Spaces behind them make no difference.
+        ColumnType::Array(ElementType::Bpchar(_)) => true,
+        // What an array is kept as beside another may be of another type.
+        ColumnType::Shaped(_) => true,
         ColumnType::Array(element) => looks_vary(element.into()),
         _ => false,
     }

@@ -22,7 +22,7 @@ pub(super) fn is_of_json(call: &ScalarFunction, schema: &DFSchema) -> bool {
 
 /// Such a subscript, as a path.
 pub(super) fn element(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
-    if let Some(subscript) = call.args.get_mut(1) {
+    for subscript in call.args.iter_mut().skip(1) {
         *subscript = step(std::mem::take(subscript), schema, style)?;
     }
     if let Some(path) = functions::json::function("jsonb_extract_path", style) {
@@ -62,7 +62,7 @@ pub(super) fn assigned(call: ScalarFunction, schema: &DFSchema, style: Style) ->
     let ty = type_of(&column, schema).unwrap_or(ColumnType::Text);
     let element = match ty {
         ColumnType::Jsonb => ty,
-        ColumnType::Array(element) => element.into(),
+        ColumnType::Array(element) | ColumnType::Shaped(element) => element.into(),
         ty => {
             let name = types::name(ty);
             let message =
@@ -70,42 +70,50 @@ pub(super) fn assigned(call: ScalarFunction, schema: &DFSchema, style: Style) ->
             return Err(external(mismatch(message)));
         }
     };
-    let is_assignable = |own: &ColumnType| match element {
-        ColumnType::Jsonb => *own == element,
+    let of_slice = call.func.name() == functions::SLICE_ASSIGNED;
+    if of_slice && ty == ColumnType::Jsonb {
+        return Err(external(mismatch(
+            "jsonb subscript does not support slices".to_string(),
+        )));
+    }
+    // A slice is assigned an array.
+    let wanted = match of_slice {
+        true => ty,
+        false => element,
+    };
+    let is_assignable = |own: &ColumnType| match wanted {
+        ColumnType::Jsonb => *own == wanted,
         // What is assigned to a text may be of any type.
         ColumnType::Text | ColumnType::Varchar(_) => true,
-        _ => class(*own) == class(element),
+        _ => class(*own) == class(wanted),
     };
     if let Some(own) = written_type(&value, schema).filter(|own| !is_assignable(own)) {
         let name = match &column {
             Expr::Column(column) => column.name.as_str(),
             _ => "?column?",
         };
-        let (wanted, own) = (types::name(element), types::name(own));
+        let (wanted, own) = (types::name(wanted), types::name(own));
         let message = format!(
             "subscripted assignment to \"{name}\" requires type {wanted} but expression is of type {own}"
         );
         let hint = "You will need to rewrite or cast the expression.";
         return Err(external(mismatch(message).hint(hint)));
     }
-    if let ColumnType::Array(_) = ty {
-        let mut subscripts = args;
-        let (Some(index), None) = (subscripts.next(), subscripts.next()) else {
-            let what = "an assignment to an element of an array of several dimensions";
-            return Err(external(SqlError::unsupported(what)));
-        };
-        let value = literal_of(type_parameter(value, element), element, style)?;
-        let field = Arc::new(element.field("", true));
+    if ty.elements().is_some() {
+        let value = literal_of(type_parameter(value, wanted), wanted, style)?;
+        let field = Arc::new(wanted.field("", true));
         let cast = Cast::new_from_field(Box::new(value), field);
         let value = casts::rewrite(cast, schema, style)?.data;
-        let index = literal_of(
-            type_parameter(index, ColumnType::Int4),
-            ColumnType::Int4,
-            style,
-        )?;
-        let func = functions::array::function(functions::array::ARRAY_ASSIGNED);
+        let int4 = ColumnType::Int4;
+        let subscripts = args.map(|of| literal_of(type_parameter(of, int4), int4, style));
+        let mut args = vec![column, value];
+        args.extend(subscripts.collect::<Result<Vec<_>>>()?);
+        let name = match of_slice {
+            true => functions::array::SLICE_ASSIGNED,
+            false => functions::array::ARRAY_ASSIGNED,
+        };
+        let func = functions::array::function(name);
         let func = func.ok_or_else(|| external(SqlError::unsupported("this assignment")))?;
-        let args = vec![column, index, value];
         return Ok(Expr::ScalarFunction(ScalarFunction { func, args }));
     }
     let value = literal_of(type_parameter(value, ty), ty, style)?;

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::dialect;
 use super::names::name_of;
 use crate::ddl::fold;
+use crate::functions::array::FLAT;
 use crate::parse::walk::{Walk, WalkMut};
 use crate::parse::{parse_query, quoted};
 
@@ -77,44 +78,41 @@ impl ast::VisitorMut for Selects<'_> {
     }
 }
 
-/// `unnest(ARRAY[[1, 2], [3, 4]])` gives the elements of all dimensions.
+/// `unnest` gives the elements of all dimensions, and `array_to_string` writes them.
 fn flat_arguments(function: &ast::ObjectName, args: &mut [FunctionArg]) {
     let name = function.0.last().and_then(|part| part.as_ident());
-    if name.is_none_or(|name| fold(name) != "unnest") {
-        return;
-    }
-    for arg in args {
+    let count = match name.map(fold).as_deref() {
+        Some("unnest") => args.len(),
+        Some("array_to_string") => 1,
+        _ => 0,
+    };
+    for arg in args.iter_mut().take(count) {
         if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
             flat(expr);
         }
     }
 }
 
-/// A literal of an array of several dimensions as one of one dimension.
+/// An array of any shape as one of its elements alone.
 fn flat(expr: &mut Expr) {
-    match expr {
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => flat(expr),
-        Expr::Array(array) => {
-            let inner = |element: &Expr| match element {
-                Expr::Array(inner) => Some(inner.elem.len()),
+    if of_flat(expr).is_none() {
+        *expr = dialect::call(FLAT, vec![dialect::take(expr)]);
+    }
+}
+
+/// The array whose elements these are; `None` for any other expression.
+pub(super) fn of_flat(expr: &Expr) -> Option<&Expr> {
+    let Expr::Function(call) = expr else {
+        return None;
+    };
+    match &call.args {
+        FunctionArguments::List(list) if call.name.to_string() == FLAT => {
+            match list.args.as_slice() {
+                [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] => Some(array),
                 _ => None,
-            };
-            let lengths: BTreeSet<Option<usize>> = array.elem.iter().map(inner).collect();
-            if lengths.len() != 1 || lengths.contains(&None) {
-                return;
             }
-            let elements = std::mem::take(&mut array.elem).into_iter();
-            array.elem = elements
-                .flat_map(|mut element| {
-                    flat(&mut element);
-                    match element {
-                        Expr::Array(inner) => inner.elem,
-                        other => vec![other],
-                    }
-                })
-                .collect();
         }
-        _ => {}
+        _ => None,
     }
 }
 

@@ -62,6 +62,14 @@ pub(super) fn window(
             window.fun = WindowFunctionDefinition::AggregateUDF(function);
         }
     }
+    if let WindowFunctionDefinition::AggregateUDF(_) = window.fun
+        && name == "array_agg"
+        && let Some(arg) = window.params.args.first()
+        && type_of(arg, schema).is_some_and(|ty| ty.elements().is_some())
+    {
+        let function = collected::array_agg_of_arrays();
+        window.fun = WindowFunctionDefinition::AggregateUDF(function);
+    }
     by_value(&mut window.params.partition_by, schema);
     for key in &mut window.params.partition_by {
         unsigned_zero(key, schema);

@@ -349,9 +349,12 @@ impl Session {
                 let words: Vec<&str> = text.split_whitespace().take(2).collect();
                 return Err(SqlError::unsupported(words.join(" ")));
             }
-            (None, Ddl::Ours(_)) => return Err(SqlError::unsupported("this definition")),
+            (None, Ddl::Ours(_) | Ddl::Shapes(_)) => {
+                return Err(SqlError::unsupported("this definition"));
+            }
         };
-        if !ddl::temp::only_own(&path, &plan.changes) && !self.is_own_password(statement) {
+        let is_free = matches!(statement, Ddl::Shapes(_)) || self.is_own_password(statement);
+        if !ddl::temp::only_own(&path, &plan.changes) && !is_free {
             self.require_superuser(plan.tag)?;
         }
         self.check_may_write(plan.tag)?;

@@ -18,7 +18,7 @@ use crate::parse::{AsOf, Overriding, Parsed};
 use crate::provider::Access;
 use crate::short_read::ShortRead;
 use crate::system::Showing;
-use crate::text::Style;
+use crate::text::{self, Style};
 use crate::turns::aside;
 
 /// A statement whose names and types are known.
@@ -168,6 +168,11 @@ fn stays(plan: &LogicalPlan) -> bool {
     looked.is_ok() && !any
 }
 
+/// Whether a value is an array of several dimensions, or one that does not begin at 1, and the type that of others.
+pub(super) fn is_of_other_shape(value: &Datum, ty: ColumnType) -> bool {
+    matches!((value, ty), (Datum::Shaped(..), ColumnType::Array(_)))
+}
+
 /// Puts the values of parameters into a plan.
 pub(crate) fn bind(
     plan: LogicalPlan,
@@ -188,6 +193,9 @@ pub(crate) fn scalars(
     values: &[Datum],
 ) -> Result<Vec<ScalarValue>, SqlError> {
     let scalar = |(value, ty): (&Datum, &ColumnType)| {
+        if is_of_other_shape(value, *ty) {
+            return Err(text::unshaped());
+        }
         let mut builder = datum::ColumnBuilder::new(*ty);
         builder.append(value.as_ref());
         ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)

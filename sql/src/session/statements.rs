@@ -161,11 +161,14 @@ impl Session {
         for (at, (argument, ty)) in arguments.iter().zip(&prepared.parameters).enumerate() {
             values.push(self.argument(at, argument, *ty).await?);
         }
-        Box::pin(self.execute_inner(&prepared, &values)).await
+        let reshaped = self.of_shapes(&prepared, &values).transpose()?;
+        let prepared = reshaped.as_ref().unwrap_or(&prepared);
+        Box::pin(self.execute_inner(prepared, &values)).await
     }
 
     async fn argument(&self, at: usize, expr: &Expr, ty: ColumnType) -> Result<Datum, SqlError> {
         let name = format!("parameter ${}", at + 1);
+        let ty = ty.elements().map_or(ty, ColumnType::Shaped);
         if let Some(value) = crate::row::constant(expr, ty, &[], &[], &name, self.style())? {
             return Ok(value);
         }

@@ -286,10 +286,7 @@ impl Session {
     /// Takes one chunk of COPY data.
     pub async fn copy_data(&mut self, copy: &mut CopyIn, data: &[u8]) -> Result<(), SqlError> {
         let result = self.take_copy_data(copy, Some(data)).await;
-        if result.is_err() {
-            self.fail();
-        }
-        result
+        result.inspect_err(|_| self.fail_copy(copy))
     }
 
     /// Takes rows of COPY data, which the server has read from the binary format.
@@ -299,10 +296,7 @@ impl Session {
         rows: Vec<Vec<Datum>>,
     ) -> Result<(), SqlError> {
         let result = self.take_copy_rows(copy, rows).await;
-        if result.is_err() {
-            self.fail();
-        }
-        result
+        result.inspect_err(|_| self.fail_copy(copy))
     }
 
     /// Ends COPY data and returns the tag (`COPY 5`).
@@ -313,10 +307,11 @@ impl Session {
         };
         let result = match result {
             Ok(()) if self.work.block == Block::None => self.commit().await.map_err(SqlError::from),
+            Ok(()) if copy.is_alone => self.end_implicit().await,
             result => result,
         };
         if result.is_err() {
-            self.fail();
+            self.fail_copy(&copy);
         }
         result.map(|()| format!("COPY {}", copy.rows()))
     }

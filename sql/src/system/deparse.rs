@@ -135,10 +135,7 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
             _ => None,
         },
         Expr::Array(array) => {
-            let element = match target {
-                Some(ColumnType::Array(element)) => Some(ColumnType::from(element)),
-                _ => None,
-            };
+            let element = target.and_then(ColumnType::elements).map(ColumnType::from);
             let shown = |item: &Expr| top(item, Some(element.unwrap_or(ColumnType::Text)), names);
             let items = array.elem.iter().map(shown).collect::<Option<Vec<_>>>()?;
             // An empty one has a cast around it, which shows its type.
@@ -449,7 +446,9 @@ pub(super) fn of_column(
     };
     let names = Names {
         type_name: &|ty| match ty {
-            ColumnType::Enum(of) | ColumnType::Array(ElementType::Enum(of)) => {
+            ColumnType::Enum(of)
+            | ColumnType::Array(ElementType::Enum(of))
+            | ColumnType::Shaped(ElementType::Enum(of)) => {
                 qualified(&of.definition().schema, types::name(ty))
             }
             ty => types::name(ty),

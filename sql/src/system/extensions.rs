@@ -60,10 +60,8 @@ impl Extension {
 
     /// pg_dump leaves out an extension of a low number: one has a high number once a column is of its type.
     pub(super) fn oid(&self, catalog: &Catalog) -> i64 {
-        let own = |ty: ColumnType| match ty {
-            ColumnType::Array(ElementType::Printed(of)) | ColumnType::Printed(of) => {
-                Some(of) == self.of
-            }
+        let own = |ty: ColumnType| match ty.elements().map_or(ty, ColumnType::from) {
+            ColumnType::Printed(of) => Some(of) == self.of,
             _ => false,
         };
         let mut columns = (catalog.tables.values()).flat_map(|table| &table.columns);

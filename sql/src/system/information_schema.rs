@@ -393,10 +393,10 @@ pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
         ty => precision::plain(ty),
     };
     let (data_type, schema) = match plain {
-        ColumnType::Array(ElementType::Enum(of)) => {
+        ColumnType::Array(ElementType::Enum(of)) | ColumnType::Shaped(ElementType::Enum(of)) => {
             ("ARRAY".to_string(), of.definition().schema.as_str())
         }
-        ColumnType::Array(_) => ("ARRAY".to_string(), "pg_catalog"),
+        ColumnType::Array(_) | ColumnType::Shaped(_) => ("ARRAY".to_string(), "pg_catalog"),
         ColumnType::Enum(of) => ("USER-DEFINED".to_string(), of.definition().schema.as_str()),
         plain => (types::name(plain), "pg_catalog"),
     };

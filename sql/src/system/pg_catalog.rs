@@ -434,7 +434,12 @@ pub(super) fn attribute(
         ("attnum", small(number)),
         (
             "attndims",
-            Datum::Int4(i32::from(matches!(ty, ColumnType::Array(_)))),
+            Datum::Int4(match ty {
+                ColumnType::Array(_) => 1,
+                // Of how many dimensions was written is not kept.
+                ColumnType::Shaped(_) => 2,
+                _ => 0,
+            }),
         ),
         ("attcacheoff", Datum::Int4(-1)),
         ("atttypmod", Datum::Int4(modifier)),
@@ -670,7 +675,7 @@ fn default_class(ty: ColumnType) -> i64 {
     const ANY_ARRAY: i64 = 2277;
     const ANY_ENUM: i64 = 3500;
     let of = match ty {
-        ColumnType::Array(_) => ANY_ARRAY,
+        ColumnType::Array(_) | ColumnType::Shaped(_) => ANY_ARRAY,
         ColumnType::Enum(_) => ANY_ENUM,
         ColumnType::Varchar(_) => type_facts(ColumnType::Text).0,
         ty => type_facts(ty).0,

@@ -1,6 +1,6 @@
 //! pg_depend: what goes with what, and what must be there first.
 
-use tidelog_storage::{Catalog, ColumnId, ColumnType, ElementType, TableDef, ViewDef};
+use tidelog_storage::{Catalog, ColumnId, ColumnType, TableDef, ViewDef};
 
 use super::keys::{self, ConstraintKind};
 use super::pg_catalog::{default_oid, oid};
@@ -73,7 +73,8 @@ fn of_table(table: &TableDef, catalog: &Catalog, rows: &mut Vec<Named>) {
     rows.push(in_schema((PG_CLASS, class, 0), &table.schema));
     for def in &table.columns {
         let own = column(def.id.get());
-        if let ColumnType::Enum(of) | ColumnType::Array(ElementType::Enum(of)) = def.ty {
+        let element = def.ty.elements().map_or(def.ty, ColumnType::from);
+        if let ColumnType::Enum(of) = element {
             let of = (PG_TYPE, i64::from(of.definition().oid), 0);
             rows.push(depends(of, own, "n"));
         }

@@ -148,7 +148,9 @@ impl Catalog {
         let contents = self.databases.values().map(|database| database.contents());
         contents.into_iter().find_map(|contents| {
             let lost = |ty: ColumnType| match ty {
-                ColumnType::Enum(of) | ColumnType::Array(ElementType::Enum(of)) => {
+                ColumnType::Enum(of)
+                | ColumnType::Array(ElementType::Enum(of))
+                | ColumnType::Shaped(ElementType::Enum(of)) => {
                     !contents.types.values().any(|there| *there == of)
                 }
                 _ => false,

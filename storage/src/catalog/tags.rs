@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field};
 
-use crate::datum::{ColumnType, EnumType, IntervalModifier, PrintedType, RegType};
+use crate::datum::{ColumnType, EnumType, IntervalModifier, PrintedType, RegType, elements_type};
 
 /// Field metadata key that names the PostgreSQL type where the Arrow type leaves it open.
 pub const PG_TYPE_KEY: &str = "pg_type";
@@ -50,7 +50,7 @@ impl ColumnType {
                 let json = serde_json::to_string(of.definition());
                 format!("enum {}", json.expect("strings and numbers have a JSON"))
             }
-            ColumnType::Array(element) => {
+            ColumnType::Array(element) | ColumnType::Shaped(element) => {
                 format!("{ARRAY_TAG}{}", ColumnType::from(element).tag()?)
             }
             _ => return None,
@@ -70,6 +70,10 @@ impl ColumnType {
                 let element = ColumnType::from_tag(item.data_type(), tag.strip_prefix(ARRAY_TAG)?);
                 element?.array()
             }
+            DataType::Struct(_) => match ColumnType::from_tag(elements_type(arrow)?, tag)? {
+                ColumnType::Array(element) => Some(ColumnType::Shaped(element)),
+                _ => None,
+            },
             DataType::Int64 => match tag {
                 "oid" => Some(ColumnType::Oid),
                 "regproc" => Some(ColumnType::Regproc),

@@ -6,12 +6,12 @@ use arrow::array::{
     Array, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
     Decimal256Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder,
     Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, LargeBinaryBuilder, ListArray,
-    StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    StringBuilder, StructArray, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
 
-use super::{ColumnType, DatumRef, Number, TIMETZ_BYTES};
+use super::{ColumnType, DatumRef, Elements, Number, TIMETZ_BYTES, shape};
 
 /// Builds the array of one column, value by value.
 pub enum ColumnBuilder {
@@ -51,6 +51,8 @@ pub enum ColumnBuilder {
     Interval(IntervalMonthDayNanoBuilder),
     #[doc(hidden)]
     Array(Box<ArrayBuilder>),
+    #[doc(hidden)]
+    Shaped(Box<ArrayBuilder>, BinaryBuilder),
 }
 
 /// Builds a column of arrays.
@@ -104,11 +106,10 @@ impl ColumnBuilder {
                 ColumnBuilder::TimeTz(FixedSizeBinaryBuilder::new(TIMETZ_BYTES))
             }
             ColumnType::Interval(_) => ColumnBuilder::Interval(IntervalMonthDayNanoBuilder::new()),
-            ColumnType::Array(element) => ColumnBuilder::Array(Box::new(ArrayBuilder {
-                elements: ColumnBuilder::new(element.into()),
-                lengths: Vec::new(),
-                present: Vec::new(),
-            })),
+            ColumnType::Array(element) => ColumnBuilder::Array(ArrayBuilder::new(element.into())),
+            ColumnType::Shaped(element) => {
+                ColumnBuilder::Shaped(ArrayBuilder::new(element.into()), BinaryBuilder::new())
+            }
         }
     }
 
@@ -154,13 +155,14 @@ impl ColumnBuilder {
                 let nanoseconds = v.micros.saturating_mul(1000);
                 b.append_value(IntervalMonthDayNano::new(v.months, v.days, nanoseconds));
             }
-            (ColumnBuilder::Array(b), DatumRef::Array(elements)) => {
-                elements.for_each(|value| {
-                    b.elements
-                        .append(value.expect("elements are of a column's type"));
-                });
-                b.lengths.push(elements.len());
-                b.present.push(true);
+            (ColumnBuilder::Array(b), DatumRef::Array(elements)) => b.append(elements),
+            (ColumnBuilder::Shaped(b, shapes), DatumRef::Array(elements)) => {
+                b.append(elements);
+                shapes.append_null();
+            }
+            (ColumnBuilder::Shaped(b, shapes), DatumRef::Shaped(shape, elements)) => {
+                b.append(elements);
+                shapes.append_value(shape.bytes());
             }
             (builder, DatumRef::Null) => builder.append_null(),
             (_, value) => panic!("{value:?} is not of its column's type"),
@@ -186,9 +188,10 @@ impl ColumnBuilder {
             ColumnBuilder::Time(b) => b.append_null(),
             ColumnBuilder::TimeTz(b) => b.append_null(),
             ColumnBuilder::Interval(b) => b.append_null(),
-            ColumnBuilder::Array(b) => {
-                b.lengths.push(0);
-                b.present.push(false);
+            ColumnBuilder::Array(b) => b.append_null(),
+            ColumnBuilder::Shaped(b, shapes) => {
+                b.append_null();
+                shapes.append_null();
             }
         }
     }
@@ -213,18 +216,51 @@ impl ColumnBuilder {
             ColumnBuilder::Time(b) => Arc::new(b.finish()),
             ColumnBuilder::TimeTz(b) => Arc::new(b.finish()),
             ColumnBuilder::Interval(b) => Arc::new(b.finish()),
-            ColumnBuilder::Array(b) => {
-                let elements = b.elements.finish();
-                let item = Field::new_list_field(elements.data_type().clone(), true);
-                let lengths = std::mem::take(&mut b.lengths);
-                let present = std::mem::take(&mut b.present);
-                Arc::new(ListArray::new(
-                    Arc::new(item),
-                    OffsetBuffer::from_lengths(lengths),
-                    elements,
-                    Some(NullBuffer::from(present)),
-                ))
+            ColumnBuilder::Array(b) => Arc::new(b.finish()),
+            ColumnBuilder::Shaped(b, shapes) => {
+                let lists = b.finish();
+                let nulls = lists.nulls().cloned();
+                let fields = shape::fields(lists.data_type().clone());
+                let parts: Vec<ArrayRef> = vec![Arc::new(lists), Arc::new(shapes.finish())];
+                Arc::new(StructArray::new(fields, parts, nulls))
             }
         }
+    }
+}
+
+impl ArrayBuilder {
+    fn new(element: ColumnType) -> Box<ArrayBuilder> {
+        Box::new(ArrayBuilder {
+            elements: ColumnBuilder::new(element),
+            lengths: Vec::new(),
+            present: Vec::new(),
+        })
+    }
+
+    fn append(&mut self, elements: Elements<'_>) {
+        elements.for_each(|value| {
+            let value = value.expect("elements are of a column's type");
+            self.elements.append(value);
+        });
+        self.lengths.push(elements.len());
+        self.present.push(true);
+    }
+
+    fn append_null(&mut self) {
+        self.lengths.push(0);
+        self.present.push(false);
+    }
+
+    fn finish(&mut self) -> ListArray {
+        let elements = self.elements.finish();
+        let item = Field::new_list_field(elements.data_type().clone(), true);
+        let lengths = std::mem::take(&mut self.lengths);
+        let present = std::mem::take(&mut self.present);
+        ListArray::new(
+            Arc::new(item),
+            OffsetBuffer::from_lengths(lengths),
+            elements,
+            Some(NullBuffer::from(present)),
+        )
     }
 }

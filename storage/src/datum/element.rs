@@ -31,7 +31,7 @@ macro_rules! element_types {
             pub fn as_element(self) -> Option<ElementType> {
                 match self {
                     $(ColumnType::$name $(($field))? => Some(ElementType::$name $(($field))?),)*
-                    ColumnType::Array(_) => None,
+                    ColumnType::Array(_) | ColumnType::Shaped(_) => None,
                 }
             }
         }
@@ -74,6 +74,11 @@ impl ColumnType {
     /// The type of arrays of this type; `None` when it is one.
     pub fn array(self) -> Option<ColumnType> {
         self.as_element().map(ColumnType::Array)
+    }
+
+    /// The type of arrays of this type, of any shape; `None` when it is an array.
+    pub fn shaped(self) -> Option<ColumnType> {
+        self.as_element().map(ColumnType::Shaped)
     }
 }
 
@@ -129,6 +134,27 @@ impl<'a> Elements<'a> {
             Source::Stored(ty, bytes) => {
                 crate::record::read_array(ty, bytes, &mut |value| put(Some(value)))
                     .expect("the bytes were checked when the row was read");
+            }
+        }
+    }
+
+    /// The element at an index; `None` behind the last.
+    pub fn get(self, index: usize) -> Option<DatumRef<'a>> {
+        if index >= self.len() {
+            return None;
+        }
+        match self.0 {
+            Source::Owned(values) => values.get(index).map(Datum::as_ref),
+            Source::Arrow(values, start, _) => datum_at(values, start + index),
+            Source::Stored(..) => {
+                let (mut at, mut found) = (0, None);
+                self.for_each(|value| {
+                    if at == index {
+                        found = value;
+                    }
+                    at += 1;
+                });
+                found
             }
         }
     }

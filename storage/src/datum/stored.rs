@@ -9,7 +9,7 @@ use arrow::datatypes::{
     DataType, Field, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
 };
 
-use super::{ColumnType, ElementType, Interval};
+use super::{ColumnType, ElementType, Interval, shape};
 
 /// Bytes of an interval in rows and files: months and days as `i32`, microseconds as `i64`, little-endian.
 pub(crate) const INTERVAL_BYTES: usize = 16;
@@ -51,7 +51,10 @@ fn stored_type(ty: &DataType) -> DataType {
             let item = Field::new_list_field(stored_type(item.data_type()), true);
             DataType::List(Arc::new(item))
         }
-        other => other.clone(),
+        shaped => match shape::elements_type(shaped) {
+            Some(elements) => shape::shaped_type(stored_type(elements)),
+            None => shaped.clone(),
+        },
     }
 }
 
@@ -61,7 +64,11 @@ pub fn to_stored(array: &ArrayRef) -> ArrayRef {
         return array.clone();
     }
     if let Some(lists) = array.as_list_opt::<i32>() {
-        return with_elements(lists, to_stored(lists.values()));
+        return Arc::new(with_elements(lists, to_stored(lists.values())));
+    }
+    if let (Some(shaped), Some(lists)) = (array.as_struct_opt(), shape::flat(array)) {
+        let elements = with_elements(&lists, to_stored(lists.values()));
+        return shape::with_elements(shaped, elements);
     }
     let mut builder = FixedSizeBinaryBuilder::new(INTERVAL_BYTES as i32);
     for value in array.as_primitive::<IntervalMonthDayNanoType>() {
@@ -90,9 +97,18 @@ pub fn from_stored(array: &ArrayRef, ty: ColumnType) -> ArrayRef {
     match ty {
         ColumnType::Interval(_) => intervals(array),
         ColumnType::Array(ElementType::Interval(_)) => match array.as_list_opt::<i32>() {
-            Some(lists) => with_elements(lists, intervals(lists.values())),
+            Some(lists) => Arc::new(with_elements(lists, intervals(lists.values()))),
             None => array.clone(),
         },
+        ColumnType::Shaped(ElementType::Interval(_)) => {
+            match (array.as_struct_opt(), shape::flat(array)) {
+                (Some(shaped), Some(lists)) => {
+                    let elements = with_elements(&lists, intervals(lists.values()));
+                    shape::with_elements(shaped, elements)
+                }
+                _ => array.clone(),
+            }
+        }
         _ => array.clone(),
     }
 }
@@ -113,12 +129,12 @@ fn intervals(array: &ArrayRef) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-fn with_elements(lists: &ListArray, elements: ArrayRef) -> ArrayRef {
+fn with_elements(lists: &ListArray, elements: ArrayRef) -> ListArray {
     let item = Field::new_list_field(elements.data_type().clone(), true);
-    Arc::new(ListArray::new(
+    ListArray::new(
         Arc::new(item),
         lists.offsets().clone(),
         elements,
         lists.nulls().cloned(),
-    ))
+    )
 }

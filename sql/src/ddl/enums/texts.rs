@@ -92,6 +92,9 @@ impl Change {
             ColumnType::Array(ElementType::Enum(of)) if of == self.old => {
                 ColumnType::Array(ElementType::Enum(self.new))
             }
+            ColumnType::Shaped(ElementType::Enum(of)) if of == self.old => {
+                ColumnType::Shaped(ElementType::Enum(self.new))
+            }
             ty => ty,
         }
     }

@@ -221,7 +221,7 @@ pub(super) fn column(
     check_column_name(&name)?;
     let (mut null, mut not_null, mut default, mut key) = (false, false, None, None);
     let (mut owned, mut identity, mut generated) = (None, None, None);
-    let ty = match sequence::serial(&ast.data_type) {
+    let mut ty = match sequence::serial(&ast.data_type) {
         Some(ty) => {
             let made = new.sequence(&name, ty, &[], sequences)?;
             (default, owned, not_null) = (Some(made.1), Some(made.0), true);
@@ -236,7 +236,13 @@ pub(super) fn column(
             ColumnOption::Null => null = true,
             ColumnOption::NotNull => not_null = true,
             ColumnOption::Default(expr) => {
-                let written = written_default(new.scope, expr, ty, sequences, evaluate)?;
+                let written = match written_default(new.scope, expr, ty, sequences, evaluate) {
+                    Err(error) if error.kind == ErrorKind::OtherShape => {
+                        ty = ty.elements().map_or(ty, ColumnType::Shaped);
+                        written_default(new.scope, expr, ty, sequences, evaluate)?
+                    }
+                    written => written?,
+                };
                 if default.replace(written).is_some() {
                     return Err(SqlError::new(
                         ErrorKind::SyntaxError,

@@ -13,6 +13,8 @@ use crate::types;
 /// A type as a statement names it, whatever the search path.
 pub(crate) fn written_type(ty: ColumnType) -> String {
     match ty {
+        // Arrays that may have several dimensions are told from others where types are read again.
+        ColumnType::Shaped(element) => format!("{}[][]", written_type(element.into())),
         ColumnType::Enum(of) | ColumnType::Array(ElementType::Enum(of)) => {
             format!(
                 "{}.{}",

@@ -252,6 +252,7 @@ fn cluster_columns(columns: &[ColumnDef], text: &str) -> Result<Vec<ColumnId>, S
             ColumnType::Interval(_)
                 | ColumnType::Enum(_)
                 | ColumnType::Array(_)
+                | ColumnType::Shaped(_)
                 | ColumnType::Printed(_)
                 | ColumnType::Json
         ) {

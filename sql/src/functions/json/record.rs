@@ -79,7 +79,7 @@ struct FieldOf {
 
 impl FieldOf {
     fn field_of(&self, ty: ColumnType) -> Result<Field> {
-        if let ColumnType::Array(element) = ty
+        if let Some(element) = ty.elements()
             && ColumnType::from(element).tag().is_some()
         {
             let name = crate::types::name(ty);
@@ -131,7 +131,7 @@ impl FieldOf {
             (ColumnType::Json | ColumnType::Jsonb, _) => {
                 text::parse_in(ty, scan::trim(json), self.style)
             }
-            (ColumnType::Array(element), Kind::Array) => {
+            (ColumnType::Array(element) | ColumnType::Shaped(element), Kind::Array) => {
                 let element = element.into();
                 let elements = scan::elements(json).into_iter();
                 let elements = elements.map(|of| match scan::kind(of) {
@@ -140,7 +140,7 @@ impl FieldOf {
                 });
                 elements.collect::<Result<_, _>>().map(Datum::Array)
             }
-            (ColumnType::Array(_), kind) if kind != Kind::String => {
+            (ColumnType::Array(_) | ColumnType::Shaped(_), kind) if kind != Kind::String => {
                 let kind = ErrorKind::InvalidTextRepresentation;
                 let error = SqlError::new(kind, "expected JSON array");
                 Err(error.hint(format!("See the value of key \"{name}\".")))

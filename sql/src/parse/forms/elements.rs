@@ -1,11 +1,11 @@
-//! `SET column[subscript] = value`, which sqlparser does not know, as an assignment of a function of the value and the
+//! `SET column[subscript] = value` and `SET column[from:to] = value`, which sqlparser does not know, as an assignment of a function of the value and the
 //! subscripts.
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::{is, token, word};
 use crate::error::SqlError;
-use crate::functions::ASSIGNED;
+use crate::functions::{ASSIGNED, SLICE_ASSIGNED};
 
 /// Rewrites the assignments that begin at `at`, where they are such.
 pub(super) fn assign(tokens: &mut Vec<TokenWithSpan>, mut at: usize) -> Result<(), SqlError> {
@@ -49,7 +49,8 @@ fn value_end(tokens: &[TokenWithSpan], begin: usize) -> usize {
     tokens.len()
 }
 
-/// `column[a][b] = value` as `column = function((value), (a), (b))`; `None` where no value follows.
+/// `column[a][b] = value` as `column = function((value), (a), (b))`; `None` where no value follows. Where one is a slice,
+/// each has two bounds: TRUE stands for one that is left out, and `[b]` is `[1:b]`.
 fn assignment(tokens: &[TokenWithSpan]) -> Result<Option<Vec<TokenWithSpan>>, SqlError> {
     let like = &tokens[0];
     let (mut subscripts, mut at) = (Vec::new(), 1);
@@ -57,29 +58,59 @@ fn assignment(tokens: &[TokenWithSpan]) -> Result<Option<Vec<TokenWithSpan>>, Sq
         let Some(close) = closing(tokens, at) else {
             return Ok(None);
         };
-        let subscript = &tokens[at + 1..close];
-        if subscript.iter().any(|of| of.token == Token::Colon) {
-            let what = "an assignment to a slice of a column (SET column[…:…] = …)";
-            return Err(SqlError::unsupported(what));
-        }
-        subscripts.push(subscript);
+        subscripts.push(&tokens[at + 1..close]);
         at = close + 1;
     }
     let value = match is(tokens, at, &Token::Eq) {
         true => &tokens[at + 1..],
         false => return Ok(None),
     };
+    let colon = |subscript: &[TokenWithSpan]| {
+        let mut places = 0..subscript.len();
+        places.find(|at| is(subscript, *at, &Token::Colon) && depth(&subscript[..*at]) == 0)
+    };
+    let of_slice = subscripts.iter().any(|of| colon(of).is_some());
+    let mut arguments = vec![value.to_vec()];
+    for subscript in subscripts {
+        match colon(subscript) {
+            Some(at) => {
+                for bound in [&subscript[..at], &subscript[at + 1..]] {
+                    arguments.push(match bound {
+                        [] => vec![token(Token::make_word("TRUE", None), like)],
+                        bound => bound.to_vec(),
+                    });
+                }
+            }
+            None => {
+                if of_slice {
+                    arguments.push(vec![token(Token::Number("1".to_string(), false), like)]);
+                }
+                arguments.push(subscript.to_vec());
+            }
+        }
+    }
+    let function = if of_slice { SLICE_ASSIGNED } else { ASSIGNED };
     let mut made = vec![like.clone(), tokens[at].clone()];
-    made.push(token(Token::make_word(ASSIGNED, None), like));
-    for (n, argument) in std::iter::once(value).chain(subscripts).enumerate() {
+    made.push(token(Token::make_word(function, None), like));
+    for (n, argument) in arguments.into_iter().enumerate() {
         let opens = if n == 0 { Token::LParen } else { Token::Comma };
         made.push(token(opens, like));
         made.push(token(Token::LParen, like));
-        made.extend_from_slice(argument);
+        made.extend(argument);
         made.push(token(Token::RParen, like));
     }
     made.push(token(Token::RParen, like));
     Ok(Some(made))
+}
+
+/// How many brackets are open behind some tokens.
+fn depth(tokens: &[TokenWithSpan]) -> i32 {
+    let change = |of: &TokenWithSpan| match of.token {
+        Token::LBracket | Token::LParen => 1,
+        Token::RBracket | Token::RParen => -1,
+        _ => 0,
+    };
+    tokens.iter().map(change).sum()
 }
 
 /// Where the bracket that opens here is closed.

@@ -6,41 +6,58 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::{call, cast, name_of, take};
+use crate::plan::unnested;
 use crate::{ddl, functions};
 
-/// A cast of an array literal is a cast of each of its elements, also of such as have no common type; says whether these
-/// are literals of arrays themselves.
-pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) -> bool {
+/// A cast of an array literal is a cast of each of its elements, also of such as have no common type.
+pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) {
     if let DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) = element {
         return cast_elements(literal, inner);
     }
     let Expr::Function(function) = literal else {
-        return false;
+        return;
     };
     let FunctionArguments::List(list) = &mut function.args else {
-        return false;
+        return;
     };
     if name_of(&function.name).as_deref() != Some(functions::ARRAY) {
-        return false;
+        return;
     }
-    let mut nests = false;
     for arg in &mut list.args {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
             continue;
         };
+        if cast_empty(expr, element) {
+            continue;
+        }
         let is_literal = |expr: &Expr| match expr {
             Expr::Function(inner) => name_of(&inner.name).as_deref() == Some(functions::ARRAY),
             _ => false,
         };
         match is_literal(expr) {
-            true => {
-                nests = true;
-                cast_elements(expr, element);
-            }
+            true => cast_elements(expr, element),
             false => *expr = cast(take(expr), element.clone()),
         }
     }
-    nests
+}
+
+/// Makes `ARRAY[]` below a cast, which tells its type, an array of that without elements; says whether it was that.
+pub(super) fn cast_empty(literal: &mut Expr, element: &DataType) -> bool {
+    let Expr::Function(function) = literal else {
+        return false;
+    };
+    let is_empty = match &function.args {
+        FunctionArguments::List(list) => list.args.is_empty(),
+        _ => false,
+    };
+    let is = is_empty && name_of(&function.name).as_deref() == Some(functions::ARRAY);
+    if is {
+        let none = Expr::Value(Value::SingleQuotedString("{}".to_string()).into());
+        let array = ArrayElemTypeDef::SquareBracket(Box::new(element.clone()), None);
+        // It is called "array".
+        *literal = call("pg_or_empty", vec![cast(none, DataType::Array(array))]);
+    }
+    is
 }
 
 /// Makes the column of `t.column[1]` one name, which sqlparser takes for a field of `t`.
@@ -62,20 +79,39 @@ pub(super) fn join_name(root: &mut Expr, access_chain: &mut Vec<AccessExpr>) {
     }
 }
 
-pub(super) fn subscripted(value: Expr, subscript: Subscript) -> Expr {
+/// `value[1][2]` as a call with the value and the subscripts, or, where one is a slice, the bounds of slices.
+pub(super) fn subscripted(value: Expr, chain: Vec<AccessExpr>) -> Expr {
+    let subscripts = chain.into_iter().filter_map(|access| match access {
+        AccessExpr::Subscript(subscript) => Some(subscript),
+        AccessExpr::Dot(_) => None,
+    });
+    let subscripts: Vec<Subscript> = subscripts.collect();
+    let is_slice = |of: &Subscript| matches!(of, Subscript::Slice { .. });
+    let name = match subscripts.iter().any(is_slice) {
+        true => "pg_slice",
+        false => "pg_element",
+    };
     // TRUE stands for a bound that is left out.
     let bound = |bound: Option<Expr>| bound.unwrap_or(Expr::Value(Value::Boolean(true).into()));
-    match subscript {
-        Subscript::Index { index } => call("pg_element", vec![value, index]),
-        Subscript::Slice {
-            lower_bound,
-            upper_bound,
-            ..
-        } => call(
-            "pg_slice",
-            vec![value, bound(lower_bound), bound(upper_bound)],
-        ),
+    let one = || Expr::Value(Value::Number("1".to_string(), false).into());
+    let mut args = vec![value];
+    for subscript in subscripts {
+        match subscript {
+            Subscript::Index { index } => {
+                // Beside a slice it is one that begins at 1.
+                if name == "pg_slice" {
+                    args.push(one());
+                }
+                args.push(index);
+            }
+            Subscript::Slice {
+                lower_bound,
+                upper_bound,
+                ..
+            } => args.extend([bound(lower_bound), bound(upper_bound)]),
+        }
     }
+    call(name, args)
 }
 
 /// Tells arguments of `unnest` from others before them that are written alike, but for casts: DataFusion, which knows
@@ -84,7 +120,7 @@ pub(super) fn tell_apart(lists: &mut [Expr]) {
     fn bare(expr: &Expr) -> &Expr {
         match expr {
             Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => bare(inner),
-            other => other,
+            other => unnested::of_flat(other).map_or(other, bare),
         }
     }
     fn is_subquery(expr: &Expr) -> bool {

@@ -19,11 +19,13 @@ use datafusion::logical_expr::{
     Aggregate, Distinct, DistinctOn, EmptyRelation, Expr, ExprFunctionExt, ExprSchemable, Filter,
     Join, LogicalPlan, LogicalPlanBuilder, Operator, SortExpr, Subquery, Union, cast, lit, when,
 };
-use tidelog_storage::{ColumnType, ElementType};
+use tidelog_storage::datum::{ColumnBuilder, shaped_of};
+use tidelog_storage::{ColumnType, Datum, ElementType};
 
 use super::{
     Flatten, alias, domain_columns, filter, named, pairs, pick, project, push, shape, unsupported,
 };
+use crate::functions::collected::ordered_array_agg_of_arrays;
 use crate::functions::{ARRAY_OF, single_value};
 use crate::output;
 use crate::plan::calls;
@@ -129,9 +131,10 @@ impl Flatten {
             _ => return Ok(Transformed::no(expr)),
         };
         let ty = output::column_type(subquery.subquery.schema().field(0));
-        let array = match ty {
+        let array = match &ty {
             Ok(ColumnType::Json) => Some(ColumnType::Array(ElementType::Json)),
             Ok(ColumnType::Jsonb) => Some(ColumnType::Array(ElementType::Jsonb)),
+            Ok(ty) => ty.elements().map(ColumnType::Shaped),
             _ => None,
         };
         let item = subquery.subquery.schema().field(0).data_type().clone();
@@ -140,12 +143,29 @@ impl Flatten {
         let last = columns.len() - 1;
         let value = Expr::Column(columns[0].clone());
         let number = Expr::Column(columns[last].clone());
-        let all = array_agg(value)
-            .order_by(vec![number.sort(true, false)])
-            .build()?;
+        let of_arrays = shaped_of(&item);
+        let all = match of_arrays {
+            Some(_) => ordered_array_agg_of_arrays(value, number),
+            None => array_agg(value)
+                .order_by(vec![number.sort(true, false)])
+                .build()?,
+        };
         let made = Aggregate::try_new(Arc::new(rows), Vec::new(), vec![all])?;
         let made = scalar_subquery(LogicalPlan::Aggregate(made));
-        let none = ScalarValue::List(ScalarValue::new_list_nullable(&[], &item));
+        let none = match ty
+            .as_ref()
+            .ok()
+            .copied()
+            .and_then(ColumnType::elements)
+            .filter(|_| of_arrays.is_some())
+        {
+            Some(element) => {
+                let mut none = ColumnBuilder::new(ColumnType::Shaped(element));
+                none.append(Datum::Array(Vec::new()).as_ref());
+                ScalarValue::try_from_array(&none.finish(), 0)?
+            }
+            None => ScalarValue::List(ScalarValue::new_list_nullable(&[], &item)),
+        };
         let made = coalesce(vec![made, lit(none)]);
         Ok(Transformed::yes(match array {
             None => made,
