@@ -355,6 +355,7 @@ impl Session {
                     prepared.query = Some(plan);
                 }
                 Statement::Insert(insert) => {
+                    plan::places::check_statement(statement)?;
                     (prepared.parameters, prepared.query) =
                         self.insert_parameters(insert, given, &catalog)?;
                     prepared.columns =
@@ -366,6 +367,7 @@ impl Session {
                         })?;
                 }
                 Statement::Update(update) => {
+                    plan::places::check_statement(statement)?;
                     let (types, plan) = self.update_query(update, given, &catalog)?;
                     (prepared.parameters, prepared.query) = (types, Some(plan));
                     prepared.columns =
@@ -378,6 +380,7 @@ impl Session {
                         })?;
                 }
                 Statement::Delete(delete) => {
+                    plan::places::check_statement(statement)?;
                     let plan = self.delete_query(delete, given, &catalog)?;
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.query = Some(plan);
