@@ -11,6 +11,9 @@ const TABLE: &str = "
 /// Functions of several rows at places for one, wrong numbers and types of arguments, keys that are not there, names that are
 /// not seen.
 const REFUSED: &[&str] = &[
+    "select to_number('12', '0.9')",
+    "select to_number('-1,234.5', 'FM990.0')",
+    "select to_number('1.5', '.9')",
     "select a, count(*) from t group by 1.00",
     "select a, count(*) from t group by 1.0",
     "select a, count(*) from t group by 1e0",
@@ -344,6 +347,8 @@ const ANSWERED: &[&str] = &[
     "select b collate \"C\" as z, pg_typeof(v collate \"POSIX\") from t order by b collate \"C\" desc, id",
     "values (time '10:00' = timetz '10:00+00')",
     "values (-2.0::numeric(8,2)), (0)",
+    "select to_char(interval '-3 days', 'DD'), to_char(interval '-30 days', 'DD HH24'), to_char(interval '5 days', 'DD')",
+    "select to_number('12-', '99.99'), to_number('12-', 'S999'), to_number('12-', '999MI'), to_number('$3.2', '99V9'), to_number('12', '9V999')",
     "values (-2.0::numeric(8,2)), (0.125::numeric(5,3)), (1)",
     "select * from (values ('a'::char(3), 1), ('b', 2.50::numeric(4,2))) s (x, y)",
 ];
