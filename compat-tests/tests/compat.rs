@@ -102,6 +102,8 @@ mod queries;
 mod reads;
 #[path = "compat/real_data.rs"]
 mod real_data;
+#[path = "compat/refusals.rs"]
+mod refusals;
 #[path = "compat/retype.rs"]
 mod retype;
 #[path = "compat/robustness.rs"]

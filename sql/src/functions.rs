@@ -54,7 +54,7 @@ use crate::output;
 use crate::text::Style;
 
 pub(crate) use conditional::{
-    ARRAY, AS_FLOAT, CASE, CASE_OF, DISTINCT, NEGATIVE, NOT_DISTINCT, POSITIVE,
+    ARRAY, AS_FLOAT, CASE, CASE_OF, COLLATED, DISTINCT, NEGATIVE, NOT_DISTINCT, POSITIVE,
 };
 pub(crate) use missing::unknown;
 pub(crate) use moments::undefined;

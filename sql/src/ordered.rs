@@ -21,6 +21,7 @@ use tidelog_storage::ColumnType;
 use tidelog_storage::snapshot::ScanColumn;
 
 use crate::index_scan::{self, FirstRowsExec, IndexWalkExec};
+use crate::plan::column_without_zero;
 use crate::table_scan::{Scanned, TableExec};
 
 /// More rows than these are read from all sides at once and sorted.
@@ -54,7 +55,11 @@ impl PhysicalOptimizerRule for ReadInOrder {
                 return Ok(Transformed::no(node));
             }
             let fetch = sort.fetch().unwrap_or_default();
-            let order: Vec<PhysicalSortExpr> = sort.expr().iter().cloned().collect();
+            let bare = |by: &PhysicalSortExpr| PhysicalSortExpr {
+                expr: column_without_zero(&by.expr).unwrap_or_else(|| by.expr.clone()),
+                options: by.options,
+            };
+            let order: Vec<PhysicalSortExpr> = sort.expr().iter().map(bare).collect();
             let Some(Found {
                 chain,
                 table,

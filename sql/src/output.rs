@@ -113,6 +113,10 @@ pub(crate) fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef, DataF
                 Err(_) => Ok(expr.to_field(schema)?.1),
             },
         },
+        // One that only says another type for the same bytes keeps nothing of what the value was.
+        Expr::Cast(cast) if cast.expr.get_type(schema)? == *cast.field.data_type() => {
+            Ok(cast.field.clone())
+        }
         _ => Ok(expr.to_field(schema)?.1),
     }
 }

@@ -51,12 +51,14 @@ mod hidden;
 mod inner;
 mod keys;
 mod limits;
+mod list_keys;
 mod merged;
 mod moments;
 pub(crate) mod names;
 mod numerics;
 mod operators;
 mod order;
+pub(crate) mod places;
 pub(crate) mod qualified;
 mod ranged;
 mod ranges;
@@ -89,7 +91,7 @@ pub(crate) use limits::negative as negative_limit;
 pub(crate) use names::shown;
 pub(crate) use numerics::whole_and_scale;
 pub(crate) use operators::PostgresOperators;
-pub(crate) use order::{looks_vary, sorted_by};
+pub(crate) use order::{column_without_zero, looks_vary, sorted_by, without_zero};
 pub(crate) use set_operations::SetOperations;
 use view::ViewSource;
 
@@ -143,6 +145,10 @@ impl Planner<'_> {
         query: ast::Query,
         parameters: &[Option<ColumnType>],
     ) -> std::result::Result<LogicalPlan, SqlError> {
+        let query = match set_operations::lists_modified_types(&query) {
+            true => set_operations::values_as_unions(&query).unwrap_or(query),
+            false => query,
+        };
         let (query, plan) = self.with_values(query, parameters)?;
         let Some(types) = disagreeing(&plan).map_err(from_datafusion)? else {
             return Ok(plan);
@@ -189,6 +195,7 @@ impl Planner<'_> {
         parameters: &[Option<ColumnType>],
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
+        places::check(&query)?;
         forms::follow_postgres(&mut query)?;
         using::resolve(&mut query)?;
         ambiguous::check(&query, self.catalog, self.search_path)?;
@@ -196,7 +203,7 @@ impl Planner<'_> {
         recursive::check(&query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         })?;
-        windows::check(&query, &|name| self.is_of_one_row(name))?;
+        windows::follow_postgres(&mut query, &|name| self.is_of_one_row(name))?;
         unnested::tell_apart(&mut query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         });
@@ -208,6 +215,7 @@ impl Planner<'_> {
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
             ddl::enums::find(self.catalog, self.search_path, schema, name)
         });
+        group_keys::tell_sets_apart(&mut query)?;
         columns::tell_apart(&mut query, self.catalog, self.search_path)?;
         rows::expand(&mut query, self.catalog, self.search_path);
         sort_names::tell_apart(&mut query, self.catalog, self.search_path);
@@ -429,6 +437,9 @@ impl ContextProvider for Planner<'_> {
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         if let Some(value) = self.constants.get(name) {
             return Some(functions::constant(name, value.clone()));
+        }
+        if let Some(name) = windows::without_such_arguments(name) {
+            return Some(functions::unknown(name));
         }
         let sequences = &self.sequences;
         if let Some(function) =

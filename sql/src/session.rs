@@ -356,6 +356,7 @@ impl Session {
                     prepared.query = Some(plan);
                 }
                 Statement::Insert(insert) => {
+                    plan::places::check_statement(statement)?;
                     (prepared.parameters, prepared.query) =
                         self.insert_parameters(insert, given, &catalog)?;
                     prepared.columns =
@@ -367,6 +368,7 @@ impl Session {
                         })?;
                 }
                 Statement::Update(update) => {
+                    plan::places::check_statement(statement)?;
                     let (types, plan) = self.update_query(update, given, &catalog)?;
                     (prepared.parameters, prepared.query) = (types, Some(plan));
                     prepared.columns =
@@ -379,6 +381,7 @@ impl Session {
                         })?;
                 }
                 Statement::Delete(delete) => {
+                    plan::places::check_statement(statement)?;
                     let plan = self.delete_query(delete, given, &catalog)?;
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.query = Some(plan);

@@ -5,6 +5,7 @@
 //! made from its name.
 
 mod activity;
+pub(crate) mod candidates;
 mod comments;
 pub(crate) mod deparse;
 mod extensions;

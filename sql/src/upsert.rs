@@ -77,7 +77,7 @@ impl<'a> Conflicts<'a> {
                 let arbiter = arbiter::read(names)?;
                 let condition = arbiter.condition.iter();
                 for part in arbiter.keys.iter().chain(condition) {
-                    columns_of(table, part, "ON CONFLICT")?;
+                    columns_of(table, part, "index expression")?;
                 }
                 let is_meant = |key: &UniqueKey<'_>| ready(key) && is_meant(table, key, &arbiter);
                 let keys = table.unique_keys().filter(is_meant).map(|key| key.id);

@@ -1,6 +1,6 @@
 //! Floats: beside numerics, as smaller floats and integers, in moving sums.
 
-use crate::pair::Pair;
+use crate::pair::{Pair, same_answers, same_outcome};
 use crate::type_functions::{all_refused, all_same};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,4 +160,80 @@ async fn pairs_of_floats() {
         &["SELECT covar_pop(x, x) FROM (VALUES (1e200::float8), (-1e200)) v (x)"],
     )
     .await;
+}
+
+/// -0 equals 0: in orders, groups, joins, conditions, keys and indexes, in both tiers.
+#[tokio::test(flavor = "multi_thread")]
+async fn zero_has_no_sign() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE f (id int PRIMARY KEY, x float8, y float4);
+         CREATE INDEX ON f (y, id);
+         INSERT INTO f VALUES (1, 0, 0), (2, '-0', '-0'), (3, 1, 1), (4, 0, 0), (5, '-0', '-0'), (6, 'NaN', 'NaN'), (7, NULL, NULL), (8, -1, -1);
+         CREATE TABLE k (x float8 PRIMARY KEY, n int);
+         INSERT INTO k VALUES (0, 1);",
+    );
+    let (tide, pg) = pair.connect().await;
+    for _ in ["hot", "cold"] {
+        for query in [
+            "select id from f order by x, id",
+            "select id from f order by x desc, id",
+            "select id from f order by y, id",
+            "select id from f order by x, id limit 4",
+            "select x + 0, count(*) from f group by x + 0 order by 1",
+            "select count(*) from (select distinct x from f) s",
+            "select count(*), sum(id) from f group by x order by 2",
+            "select count(*), sum(id) from f group by y order by 2",
+            "select count(distinct x), count(distinct y) from f",
+            "select a.id, b.id from f a join f b on a.x = b.x order by 1, 2",
+            "select a.id, b.id from f a join f b using (x) order by 1, 2",
+            "select a.id, b.id from f a join f b on a.x = b.y order by 1, 2",
+            "select id from f where x = 0 order by id",
+            "select id from f where x in (0, 1) order by id",
+            "select id from f where x = '-0' order by id",
+            "select id from f where x < 0 order by id",
+            "select id from f where x <= '-0' order by id",
+            "select id from f where x > '-0' order by id",
+            "select id from f where x >= 0 order by id",
+            "select id from f where x between 0 and 1 order by id",
+            "select id from f where x is distinct from 0 order by id",
+            "select count(*) from (select x from f union select y from f) s",
+            "select count(*) from (select x from f except select '-0'::float8) s",
+            "select count(*) from (select x from f intersect select '-0'::float8) s",
+            "select min(x) from f where id in (1,3)",
+            "select id, rank() over (order by x), dense_rank() over (order by x), row_number() over (order by x, id) from f order by id",
+            "select id, count(*) over (partition by x) from f order by id",
+            "select id, sum(id) over (order by x range between 1 preceding and current row) from f order by id",
+            "select id, first_value(id) over (order by x, id) from f order by id",
+            "select array_agg(id order by x, id) from f",
+            "select distinct on (x) id from f order by x, id",
+            "select x in (select y from f) from f order by id",
+            "select id from f where x not in (select 0) order by id",
+            "select id from f where x = any (array[0::float8]) order by id",
+            "select array[0::float8] = array['-0'::float8], array['-0'::float8] < array[0::float8]",
+            "select nullif(0::float8, '-0'::float8)",
+            "select case '-0'::float8 when 0 then 'z' end",
+            "select '-0'::float8 = 0, '-0'::float8 < 0, 0 > '-0'::float8, '-0'::float4 = 0",
+            "select id from f order by y, id limit 2",
+            "select id from f order by y desc, id desc limit 3",
+            "select id from f where y >= 0 order by y, id limit 3",
+            "select case x when 0 then 'zero' when 1 then 'one' end from f order by id",
+        ] {
+            same_answers(&tide, &pg, query).await;
+        }
+        let flush = "CALL tidelog.flush('f')";
+        tide.batch_execute(flush).await.unwrap();
+    }
+    for change in [
+        "INSERT INTO k VALUES ('-0', 2)",
+        "INSERT INTO k VALUES ('-0', 3) ON CONFLICT (x) DO UPDATE SET n = excluded.n",
+        "UPDATE k SET x = '-0' WHERE x = 0",
+        "INSERT INTO k VALUES (0, 5)",
+        "INSERT INTO k VALUES (1, 5), (-1, 5)",
+    ] {
+        same_outcome(&tide, &pg, change).await;
+        same_answers(&tide, &pg, "SELECT * FROM k ORDER BY x").await;
+        same_answers(&tide, &pg, "SELECT * FROM k WHERE x = 0").await;
+        same_answers(&tide, &pg, "SELECT * FROM k WHERE x = '-0'").await;
+    }
 }

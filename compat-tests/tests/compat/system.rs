@@ -139,7 +139,7 @@ fn operators_and_aggregates_have_rows() {
     // What has a row can be called.
     let rows = pair.tide.peer().run(
         "SELECT o.oprname, o.oprleft::regtype, o.oprright::regtype, o.oprresult::regtype FROM pg_operator o
-         WHERE oprleft <> 0 AND o.oid % 7 = 0 AND (SELECT typtype FROM pg_type WHERE oid = oprleft) = 'b' AND (SELECT typtype FROM pg_type WHERE oid = oprright) = 'b' AND (SELECT typtype FROM pg_type WHERE oid = oprresult) = 'b' ORDER BY o.oid;",
+         WHERE oprleft <> 0 AND o.oid::bigint % 7 = 0 AND (SELECT typtype FROM pg_type WHERE oid = oprleft) = 'b' AND (SELECT typtype FROM pg_type WHERE oid = oprright) = 'b' AND (SELECT typtype FROM pg_type WHERE oid = oprresult) = 'b' ORDER BY o.oid;",
     );
     let mut calls = Vec::new();
     for row in rows.lines() {

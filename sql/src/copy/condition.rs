@@ -13,8 +13,7 @@ use crate::ddl::constraint::columns_of;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::parse::walk::Walk;
 use crate::session::{Session, physical};
-use crate::system::pg_proc;
-use crate::{ddl, output, text};
+use crate::{output, text};
 
 const PLACE: &str = "COPY FROM WHERE condition";
 
@@ -95,7 +94,7 @@ fn literal(expr: &Expr) -> Option<&Value> {
 
 /// What such a condition may not have, as PostgreSQL refuses it.
 fn check(table: &TableDef, condition: &Expr) -> Result<(), SqlError> {
-    if let ControlFlow::Break(error) = condition.walk(&mut Functions) {
+    if let ControlFlow::Break(error) = condition.walk(&mut Parameters) {
         return Err(error);
     }
     for name in columns_of(table, condition, PLACE)? {
@@ -109,17 +108,13 @@ fn check(table: &TableDef, condition: &Expr) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Refuses functions that take or give several rows, and parameters.
-struct Functions;
+/// Refuses parameters.
+struct Parameters;
 
-impl ast::Visitor for Functions {
+impl ast::Visitor for Parameters {
     type Break = SqlError;
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlError> {
-        let refuse = |what: &str, kind| {
-            let message = format!("{what} functions are not allowed in {PLACE}s");
-            ControlFlow::Break(SqlError::new(kind, message))
-        };
         match expr {
             Expr::Value(value) => match &value.value {
                 Value::Placeholder(name) => {
@@ -128,23 +123,6 @@ impl ast::Visitor for Functions {
                 }
                 _ => ControlFlow::Continue(()),
             },
-            Expr::Function(call) => {
-                let name = call.name.0.last().and_then(|part| part.as_ident());
-                let found = pg_proc::functions(&name.map_or_else(String::new, ddl::fold));
-                let all = |is: &dyn Fn(&pg_proc::Function) -> bool| {
-                    !found.is_empty() && found.iter().all(|function| is(function))
-                };
-                if call.over.is_some() || all(&|function| function.kind == "w") {
-                    return refuse("window", ErrorKind::WindowingError);
-                }
-                if all(&|function| function.kind == "a") {
-                    return refuse("aggregate", ErrorKind::GroupingError);
-                }
-                if all(&|function| function.returns_set) {
-                    return refuse("set-returning", ErrorKind::FeatureNotSupported);
-                }
-                ControlFlow::Continue(())
-            }
             _ => ControlFlow::Continue(()),
         }
     }

@@ -32,6 +32,7 @@ use super::{DdlPlan, Scope, find, fold, resolve, split};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::{Walk, WalkMut};
 use crate::parse::{identifier, parse_expression, quoted};
+use crate::plan::places;
 use crate::{precision, types};
 
 /// What is left to do once a constraint or index stands in the catalog, and new rows obey it.
@@ -582,6 +583,7 @@ pub(crate) fn columns_of(
             ControlFlow::Continue(())
         }
     }
+    places::check_expression(condition, &format!("{place}s"))?;
     let mut names = Names {
         table,
         place,

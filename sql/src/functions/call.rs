@@ -301,6 +301,14 @@ fn select(
     if candidates.is_empty() {
         return Err(no_such(name, given));
     }
+    // An open operand is of the other's type where there is an operator for it.
+    if let [Some(ty), None] | [None, Some(ty)] = of.as_slice()
+        && let alike = [Param::Of(*ty); 2]
+        && let Some(same) = candidates.iter().find(|function| function.params == alike)
+        && is_operator(name)
+    {
+        return Ok(same);
+    }
     let exact =
         |function: &Function, at: usize, ty: ColumnType| function.param(at) == Some(Param::Of(ty));
     let known = || {
@@ -391,40 +399,37 @@ fn shown_operation(name: &str, given: &[String]) -> String {
 
 /// 42883
 pub(crate) fn no_such(name: &str, given: &[Option<ColumnType>]) -> SqlError {
-    let given = shown_types(given);
-    let (message, kind) = match is_operator(name) {
-        true => (
-            format!("operator does not exist: {}", shown_operation(name, &given)),
-            "operator",
-        ),
-        false => (
-            format!("function {name}({}) does not exist", given.join(", ")),
-            "function",
-        ),
-    };
-    let hint = format!(
-        "No {kind} matches the given name and argument types. You might need to add explicit type casts."
-    );
-    SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint)
+    let (kind, shown) = shown_call(name, given);
+    let message = format!("{} does not exist{}", shown.0, shown.1);
+    let hint = format!("No {kind} matches the given name and argument types.");
+    unresolved(ErrorKind::UndefinedFunction, message, hint)
 }
 
 /// 42725
-fn not_unique(name: &str, given: &[Option<ColumnType>]) -> SqlError {
+pub(crate) fn not_unique(name: &str, given: &[Option<ColumnType>]) -> SqlError {
+    let (kind, shown) = shown_call(name, given);
+    let message = format!("{} is not unique{}", shown.0, shown.1);
+    let hint = format!("Could not choose a best candidate {kind}.");
+    unresolved(ErrorKind::AmbiguousFunction, message, hint)
+}
+
+/// What a call is of, and how it is shown: what stands before the verb, and what behind it.
+fn shown_call(name: &str, given: &[Option<ColumnType>]) -> (&'static str, (String, String)) {
     let given = shown_types(given);
-    let (message, kind) = match is_operator(name) {
-        true => (
-            format!("operator is not unique: {}", shown_operation(name, &given)),
-            "operator",
-        ),
-        false => (
-            format!("function {name}({}) is not unique", given.join(", ")),
-            "function",
-        ),
-    };
-    let hint = format!(
-        "Could not choose a best candidate {kind}. You might need to add explicit type casts."
-    );
-    SqlError::new(ErrorKind::AmbiguousFunction, message).hint(hint)
+    match is_operator(name) {
+        true => {
+            let operation = format!(": {}", shown_operation(name, &given));
+            ("operator", ("operator".to_string(), operation))
+        }
+        false => {
+            let call = format!("function {name}({})", given.join(", "));
+            ("function", (call, String::new()))
+        }
+    }
+}
+
+fn unresolved(kind: ErrorKind, message: String, hint: String) -> SqlError {
+    SqlError::new(kind, message).hint(format!("{hint} You might need to add explicit type casts."))
 }
 
 /// A value of another type as an implicit cast makes it.

@@ -35,6 +35,9 @@ pub(crate) const POSITIVE: &str = "0+";
 /// What a number is planned as that an aggregate of floats only takes.
 pub(crate) const AS_FLOAT: &str = "0float";
 
+/// What `x COLLATE "C"` is planned as.
+pub(crate) const COLLATED: &str = "0collate";
+
 /// The function of this name, if it is one of them.
 pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     let (name, gives, count) = match name {
@@ -56,6 +59,7 @@ pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         NEGATIVE => (NEGATIVE, Gives::Known, Some(1)),
         POSITIVE => (POSITIVE, Gives::Known, Some(1)),
         AS_FLOAT => (AS_FLOAT, Gives::Float, Some(1)),
+        COLLATED => (COLLATED, Gives::Operand(0), Some(1)),
         _ => return None,
     };
     let signature = match count {

@@ -7,6 +7,7 @@ mod reading;
 use tidelog_storage::Interval;
 
 use super::call::dsl::*;
+use crate::text::number::too_many_digits;
 use crate::text::{Style, datetime};
 use digits::Template;
 use moment::Parts;
@@ -247,6 +248,12 @@ fn decimal_scientific(value: &Decimal, post: usize) -> String {
     )
 }
 
+/// No numeric has more digits before the point.
+const WHOLE_MAX: usize = 131_072;
+
+/// Digits behind the point that PostgreSQL's power() gives at least.
+const FRACTION_MIN: i32 = 16;
+
 fn to_number(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
     let template = text(args[1]);
     if template.is_empty() {
@@ -261,12 +268,21 @@ fn to_number(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
             format!("invalid input syntax for type numeric: \"{digits}\""),
         )
     })?;
+    let ten = |exponent: usize| {
+        let exponent = u32::try_from(exponent).unwrap_or(u32::MAX);
+        Decimal::new(num_bigint::BigInt::from(10).pow(exponent), 0)
+    };
+    // As many digits before the point as the template has.
+    let whole = template.pre + template.shift;
+    if whole < WHOLE_MAX && !value.abs().minus(&ten(whole)).is_negative() {
+        return Err(too_many_digits(whole, value.scale()));
+    }
     match template.shift {
         0 => number(&value),
         shift => {
-            let shift = u32::try_from(shift).unwrap_or(u32::MAX);
-            let divisor = Decimal::new(num_bigint::BigInt::from(10).pow(shift), 0);
-            number(&value.divided_by(&divisor))
+            let scale = i32::try_from(shift).unwrap_or(i32::MAX).max(FRACTION_MIN);
+            let tenths = Decimal::new(1.into(), 0).over(&ten(shift), scale);
+            number(&value.times(&tenths))
         }
     }
 }

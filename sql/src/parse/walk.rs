@@ -24,6 +24,11 @@ pub(crate) trait Walk {
         self.walk(&mut finder).is_break()
     }
 
+    /// Whether there is a query in it.
+    fn has_query(&self) -> bool {
+        self.walk(&mut FindQuery).is_break()
+    }
+
     /// Whether it names such a relation.
     fn has_relation(&self, is_one: impl Fn(&ObjectName) -> bool) -> bool {
         let mut finder = Finder {
@@ -55,6 +60,16 @@ impl<T: VisitMut> WalkMut for T {
         let mut kept = Kept::of(visitor);
         let _ = self.visit(&mut AnyMut(&mut kept));
         kept.outcome()
+    }
+}
+
+struct FindQuery;
+
+impl Visitor for FindQuery {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
     }
 }
 

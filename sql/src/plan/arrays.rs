@@ -23,7 +23,7 @@ use tidelog_storage::datum::elements_type;
 use tidelog_storage::{ColumnType, ElementType};
 
 use super::calls::{self, cast};
-use super::comparable::{class, no_operator};
+use super::comparable::{check_operator, check_types, class, given, no_operator};
 use super::numerics;
 use super::operators::{
     external, is_null, is_open, known_type, literal_of, null, plain_type, type_of, type_pair,
@@ -569,6 +569,7 @@ pub(super) fn overlaps(mut call: ScalarFunction, schema: &DFSchema, style: Style
     let [left, right] = call.args.as_slice() else {
         return Ok(Expr::ScalarFunction(call));
     };
+    check_operator("&&", &[left, right], schema)?;
     let known = known_type(left, schema).or_else(|| known_type(right, schema));
     let typed = |expr: &Expr| match known {
         Some(ty) => type_parameter(expr.clone(), ty),
@@ -624,6 +625,13 @@ pub(super) fn quantified(
     let [left, right] = call.args.as_slice() else {
         return Ok(Expr::ScalarFunction(call));
     };
+    if let Some(op) = functions::array::operator(call.name())
+        && let Some(own) = given(left, schema)
+        && let Some(ColumnType::Array(element) | ColumnType::Shaped(element)) =
+            known_type(right, schema)
+    {
+        check_types(&op.to_string(), &[own, Some(element.into())])?;
+    }
     let (left, right) = (left.clone(), flat(right.clone(), schema)?);
     let (left, right) = match (known_type(&left, schema), known_type(&right, schema)) {
         (Some(ty), None) if is_open(&right) => {
@@ -684,23 +692,8 @@ pub(super) fn quantified(
                 "this operator with ANY or ALL of {element}[]"
             ))));
         }
-        if let (Some(own), Some(op)) = (
-            known_type(&left, schema).filter(|own| class(*own) != class(ty)),
-            functions::array::operator(call.name()),
-        ) {
-            return Err(no_operator(&op, own, ty));
-        }
         call.args = keys_of(left, right, element).to_vec();
         return Ok(Expr::ScalarFunction(call));
-    }
-    if let (Some(own), Some(ColumnType::Array(element))) =
-        (known_type(&left, schema), type_of(&right, schema))
-        && (class(element.into()) == "text" || own == ColumnType::Jsonb)
-        && class(own) != class(element.into())
-        && !matches!(own, ColumnType::Printed(_))
-        && let Some(op) = functions::array::operator(call.name())
-    {
-        return Err(no_operator(&op, own, element.into()));
     }
     // Of two kinds of numbers the wider one.
     let left_type = left.get_type(schema)?;

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, Alias, Case, Cast, ScalarFunction};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    Distinct, Expr, ExprSchemable, LogicalPlan, Operator, Projection, SortExpr, Union, binary_expr,
+    Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Operator, Projection, SortExpr, Union,
+    binary_expr,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::{ColumnType, ElementType};
 
-use super::comparable::class;
+use super::comparable::{check_of_many_rows, check_operator, class};
 use super::operators::{
     PostgresOperators, condition, external, known_type, literal_of, plain_type, type_literal,
     type_of, type_parameter, written_type,
@@ -28,8 +29,9 @@ use crate::functions::call::Overloaded;
 use crate::functions::collected;
 use crate::functions::regexp::LIKE_UNENDED;
 use crate::precision::{self, unlimited};
+use crate::system::candidates;
 use crate::text::Style;
-use crate::{casts, functions, output, types};
+use crate::{casts, output, types};
 
 /// The call with its overload chosen, and with literals and parameters of the types that it wants; as it is when it is
 /// no call of ours.
@@ -41,6 +43,11 @@ pub(super) fn resolved(
     let Some(open) = call.func.inner().downcast_ref::<Overloaded>() else {
         return Ok((call, false));
     };
+    // `||` may have been put together of several.
+    if call.func.name() != "||" && candidates::is_operator(call.func.name()) {
+        let operands: Vec<&Expr> = call.args.iter().collect();
+        check_operator(call.func.name(), &operands, schema)?;
+    }
     let sees_spaces = matches!(
         call.func.name(),
         "octet_length" | "~" | "~*" | "!~" | "!~*" | LIKE_UNENDED
@@ -277,9 +284,12 @@ pub(super) fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) 
 /// A date or timestamp as what it is compared with: at the session's time zone, and without DataFusion's nanoseconds, which
 /// reach no further than 2262.
 pub(super) fn as_time(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
-    use ColumnType::{Date, Timestamp, TimestampTz};
+    use ColumnType::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
     let types = [&expr, other].map(|operand| type_of(operand, schema));
     match types {
+        [Some(Time(_)), Some(to @ (TimeTz(_) | Interval(_)))] => {
+            cast(expr, precision::plain(to), schema, style)
+        }
         [Some(Date), Some(to @ (Timestamp(_) | TimestampTz(_)))]
         | [Some(Timestamp(_)), Some(to @ TimestampTz(_))] => {
             cast(expr, precision::plain(to), schema, style)
@@ -333,16 +343,7 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
     if case.expr.is_none() {
         for (when, _) in &mut case.when_then_expr {
             **when = condition(std::mem::take(&mut **when), style)?;
-            if let Some(ty) = written_type(when, schema).filter(|ty| *ty != ColumnType::Bool) {
-                let message = format!(
-                    "argument of CASE/WHEN must be type boolean, not type {}",
-                    types::bare_name(ty)
-                );
-                return Err(external(SqlError::new(
-                    ErrorKind::DatatypeMismatch,
-                    message,
-                )));
-            }
+            check_condition("CASE/WHEN", when, schema)?;
         }
     }
     if let Some(value) = case.expr.take() {
@@ -392,7 +393,10 @@ fn compare_with(case: &mut Case, value: Expr, schema: &DFSchema, style: Style) -
     });
     let sides: Option<Vec<_>> = sides.collect();
     let conditions = match sides.as_deref() {
-        Some([(operand, _), ..]) if sides.iter().flatten().all(|(left, _)| left == operand) => {
+        Some([(operand, _), ..])
+            if sides.iter().flatten().all(|(left, _)| left == operand)
+                && (value.is_volatile() || !is_float(known_type(operand, schema))) =>
+        {
             case.expr = Some((*operand).clone());
             sides
                 .iter()
@@ -500,6 +504,11 @@ fn united(mut union: Union, inner: impl Fn(&LogicalPlan) -> Option<&Union>) -> U
     union
 }
 
+/// Whether equal values of a type have several forms that DataFusion's CASE tells apart.
+fn is_float(ty: Option<ColumnType>) -> bool {
+    matches!(ty, Some(ColumnType::Float4 | ColumnType::Float8))
+}
+
 /// A plan with another value in one of its columns.
 fn with_column(
     plan: &LogicalPlan,
@@ -601,28 +610,64 @@ pub(super) fn aggregate(
     Ok(Expr::AggregateFunction(call))
 }
 
-/// 42883 for arguments that an aggregate does not take, 42809 where WITHIN GROUP is missing.
+/// 42883 for arguments that an aggregate does not take, 42809 where WITHIN GROUP is missing, 42804 for a FILTER that is no
+/// condition.
 fn check_arguments(call: &AggregateFunction, schema: &DFSchema) -> Result<()> {
     let name = call.func.name();
-    let given = call.params.args.iter().map(|arg| written_type(arg, schema));
-    let given: Vec<_> = given.collect();
-    let takes = match name {
-        "mode" if call.params.order_by.is_empty() => given.len() == 1,
-        "percentile_cont" | "percentile_disc" if call.params.order_by.is_empty() => {
-            given.len() == 2
+    // What is sorted comes first here, and last in PostgreSQL.
+    let mut args: Vec<&Expr> = call.params.args.iter().collect();
+    if matches!(name, "percentile_cont" | "percentile_disc") {
+        let sorted = call.params.order_by.len().min(args.len());
+        args.rotate_left(sorted);
+    }
+    check_of_many_rows(name, &args, schema)?;
+    let is_ordered_set = matches!(name, "mode" | "percentile_cont" | "percentile_disc");
+    if is_ordered_set && call.params.order_by.is_empty() {
+        let message = format!("WITHIN GROUP is required for ordered-set aggregate {name}");
+        return Err(external(SqlError::new(ErrorKind::WrongObjectType, message)));
+    }
+    match call.params.filter.as_deref() {
+        Some(filter) => check_condition("FILTER", filter, schema),
+        None => Ok(()),
+    }
+}
+
+/// 42803 for columns in the fraction of a percentile that are no keys of the group.
+pub(super) fn check_direct_arguments(aggregate: &Aggregate) -> Result<()> {
+    for call in &aggregate.aggr_expr {
+        let Expr::AggregateFunction(call) = call.clone().unalias() else {
+            continue;
+        };
+        let is_one = matches!(call.func.name(), "percentile_cont" | "percentile_disc");
+        if !is_one || call.params.order_by.is_empty() {
+            continue;
         }
-        "string_agg" => given
-            .iter()
-            .flatten()
-            .all(|ty| *ty == ColumnType::Bytea || functions::call::becomes(*ty, ColumnType::Text)),
-        _ => return Ok(()),
-    };
-    match (takes, name) {
-        (false, _) => Err(external(functions::call::no_such(name, &given))),
-        (true, "string_agg") => Ok(()),
-        (true, _) => {
-            let message = format!("WITHIN GROUP is required for ordered-set aggregate {name}");
-            Err(external(SqlError::new(ErrorKind::WrongObjectType, message)))
+        let direct = call.params.args.iter().skip(call.params.order_by.len());
+        let mut columns = direct.flat_map(|arg| arg.column_refs());
+        let is_key = |column: &&Column| {
+            let keys = aggregate.group_expr.iter();
+            keys.flat_map(Expr::column_refs).any(|key| key == *column)
+        };
+        if let Some(column) = columns.find(|column| !is_key(column)) {
+            let message = format!(
+                "column \"{}\" must appear in the GROUP BY clause or be used in an aggregate function",
+                column.flat_name()
+            );
+            return Err(external(SqlError::new(ErrorKind::GroupingError, message)));
+        }
+    }
+    Ok(())
+}
+
+/// 42804 for what is no condition where one belongs.
+pub(super) fn check_condition(place: &str, condition: &Expr, schema: &DFSchema) -> Result<()> {
+    match written_type(condition, schema) {
+        None | Some(ColumnType::Bool) => Ok(()),
+        Some(ty) => {
+            let ty = types::bare_name(ty);
+            let message = format!("argument of {place} must be type boolean, not type {ty}");
+            let error = SqlError::new(ErrorKind::DatatypeMismatch, message);
+            Err(external(error))
         }
     }
 }

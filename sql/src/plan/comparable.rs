@@ -6,11 +6,84 @@ use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::{ColumnType, PrintedType};
 
-use super::operators::{external, written_type};
+use super::operators::{external, is_null, is_open, written_type};
 use super::order::is_comparable;
 use super::vectors;
 use crate::error::{ErrorKind, SqlError};
+use crate::functions::call;
+use crate::system::candidates::{self, Candidates};
 use crate::types;
+
+/// 42883 where PostgreSQL has no operator for operands of these types, 42725 where it has several and none fits best.
+pub(super) fn check_operator(name: &str, operands: &[&Expr], schema: &DFSchema) -> Result<()> {
+    let types = operands.iter().map(|operand| given(operand, schema));
+    // What has no type yet is looked at where it has one.
+    let Some(types) = types.collect::<Option<Vec<_>>>() else {
+        return Ok(());
+    };
+    check_types(name, &types)
+}
+
+/// The same for operands of these types; `None` is one whose type is left open.
+pub(super) fn check_types(name: &str, types: &[Option<ColumnType>]) -> Result<()> {
+    let of_extension = |ty: &Option<ColumnType>| {
+        use PrintedType::{Citext, Hstore};
+        matches!(ty, Some(ColumnType::Printed(Citext | Hstore)))
+    };
+    if types.iter().any(of_extension) {
+        return Ok(());
+    }
+    fits(name, types, candidates::operator(name, types))
+}
+
+/// 42883 where PostgreSQL has no such aggregate or window function for arguments of these types.
+pub(super) fn check_of_many_rows(name: &str, args: &[&Expr], schema: &DFSchema) -> Result<()> {
+    let types = args.iter().map(|arg| given(arg, schema));
+    let Some(types) = types.collect::<Option<Vec<_>>>() else {
+        return Ok(());
+    };
+    use ColumnType::{Bit, Printed, Varbit};
+    // The embedded pg_proc has not all that there is for these.
+    let of_others = |ty: &Option<ColumnType>| matches!(ty, Some(Printed(_) | Bit(_) | Varbit(_)));
+    match candidates::of_many_rows(name, &types) {
+        Some(found) if !types.iter().any(of_others) => fits(name, &types, found),
+        _ => Ok(()),
+    }
+}
+
+/// 42804 for COLLATE of what is no text.
+pub(super) fn check_collatable(value: &Expr, schema: &DFSchema) -> Result<()> {
+    let is_text = |ty| class(ty) == "text" && ty != ColumnType::Char;
+    match given(value, schema).flatten() {
+        None | Some(ColumnType::Printed(PrintedType::Citext)) => Ok(()),
+        Some(ty) if is_text(ty) => Ok(()),
+        Some(ColumnType::Array(of)) if is_text(of.into()) => Ok(()),
+        Some(ty) => {
+            let ty = types::bare_name(ty);
+            let message = format!("collations are not supported by type {ty}");
+            let error = SqlError::new(ErrorKind::DatatypeMismatch, message);
+            Err(external(error))
+        }
+    }
+}
+
+/// The type of an operand, `Some(None)` of one whose type is left open; `None` where it is not known yet.
+pub(super) fn given(operand: &Expr, schema: &DFSchema) -> Option<Option<ColumnType>> {
+    match written_type(operand, schema) {
+        None if is_open(operand) || is_null(operand) => Some(None),
+        None => None,
+        ty => Some(ty),
+    }
+}
+
+/// The error where not one operator or function is meant.
+fn fits(name: &str, given: &[Option<ColumnType>], found: Candidates) -> Result<()> {
+    match found {
+        Candidates::One => Ok(()),
+        Candidates::Nothing => Err(external(call::no_such(name, given))),
+        Candidates::Several => Err(external(call::not_unique(name, given))),
+    }
+}
 
 /// 42883 for a comparison of two values whose types do not compare.
 pub(super) fn check_comparable(

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{self};
 use tidelog_storage::ColumnType;
 
 use super::calls::{cast, common_type, compare, match_types};
+use super::comparable::check_operator;
 use super::dialect;
 use super::operators::{beside_number, external, known_type, type_literal, type_of};
 use super::order::has_own_order;
@@ -21,7 +22,7 @@ use crate::precision::unlimited;
 use crate::text::Style;
 use crate::{casts, functions};
 
-/// Writes `IS DISTINCT FROM` and CASE as functions until types are known: DataFusion would ask at once for operands that go
+/// Writes `IS DISTINCT FROM`, COLLATE and CASE as functions until types are known: DataFusion would ask at once for operands that go
 /// together, and forgets of what type CASE is.
 pub(super) fn as_functions(query: &mut ast::Query) {
     let _ = query.walk_mut(&mut Conditionals);
@@ -38,6 +39,18 @@ impl ast::VisitorMut for Conditionals {
             ast::Expr::IsNotDistinctFrom(..) => functions::NOT_DISTINCT,
             ast::Expr::Function(call) => {
                 floats_of(call);
+                return ControlFlow::Continue(());
+            }
+            ast::Expr::Collate {
+                expr: inner,
+                collation,
+            } if matches!(
+                collation.0.last().and_then(|part| part.as_ident()),
+                // These mean what all texts compare by.
+                Some(name) if matches!(name.value.as_str(), "default" | "C" | "POSIX" | "ucs_basic")
+            ) =>
+            {
+                *expr = dialect::call(functions::COLLATED, vec![dialect::take(inner)]);
                 return ControlFlow::Continue(());
             }
             ast::Expr::Case { .. } => {
@@ -235,6 +248,7 @@ fn null_if(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<
         let kind = crate::error::ErrorKind::UndefinedFunction;
         return Err(external(SqlError::new(kind, message)));
     };
+    check_operator("=", &[&value, &other], schema)?;
     let (value, other) = beside_number(value, other, schema);
     let (mut value, other) = (
         type_literal(value.clone(), &other, schema, style)?,

@@ -2,15 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, Distinct, Expr, OrderByKind, SelectItem, SetExpr, TableFactor,
-    UnaryOperator, Value,
-};
+use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, TableFactor, UnaryOperator};
 
 use super::dialect;
-use super::grouping;
 use super::relations::constraint_mut;
 use super::selects::all_of;
+use super::{grouping, list_keys};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::{Walk, WalkMut};
@@ -23,41 +20,13 @@ pub(super) fn follow_postgres(query: &mut ast::Query) -> Result<(), SqlError> {
     }
 }
 
-/// Expressions of SELECT DISTINCT that ORDER BY repeats become their places there: DataFusion finds names only.
-fn sort_by_places(query: &mut ast::Query) {
-    let (SetExpr::Select(select), Some(order_by)) = (&*query.body, &mut query.order_by) else {
-        return;
-    };
-    let (Some(Distinct::Distinct), OrderByKind::Expressions(keys)) =
-        (&select.distinct, &mut order_by.kind)
-    else {
-        return;
-    };
-    let items = select.projection.iter().map_while(|item| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
-        // How many columns it is is not known here.
-        _ => None,
-    });
-    let items: Vec<&Expr> = items.collect();
-    for key in keys {
-        let is_name = matches!(
-            key.expr,
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_)
-        );
-        if !is_name && let Some(at) = items.iter().position(|item| **item == key.expr) {
-            key.expr = Expr::value(Value::Number((at + 1).to_string(), false));
-        }
-    }
-}
-
 struct Forms;
 
 impl ast::VisitorMut for Forms {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
-        sort_by_places(query);
-        ControlFlow::Continue(())
+        list_keys::check(query).map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
@@ -69,7 +38,9 @@ impl ast::VisitorMut for Forms {
         select.from.iter_mut().for_each(join_conditions);
         select.selection.iter_mut().for_each(as_condition);
         select.having.iter_mut().for_each(as_condition);
-        if let Err(error) = grouping::spell_out(select) {
+        if let Err(error) =
+            list_keys::check_select(select).and_then(|()| grouping::spell_out(select))
+        {
             return ControlFlow::Break(error);
         }
         check_relations(&select.from)

@@ -8,14 +8,34 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::alike::{has_cast, marked, without_casts};
+use super::grouping;
 use super::selects::each_own;
 use crate::ddl;
+use crate::error::SqlError;
 use crate::parse::arbiter::plain;
+use crate::parse::parse_expression;
 use crate::parse::walk::WalkMut;
 
 /// Gives such keys forms of their own, of the same values, wherever they stand in their SELECT.
 pub(super) fn tell_apart(query: &mut ast::Query) {
     let _ = query.walk_mut(&mut Keys);
+}
+
+/// Tells keys of grouping sets apart that are several columns of the result with one expression, while their names are those that
+/// were given.
+pub(super) fn tell_sets_apart(query: &mut ast::Query) -> Result<(), SqlError> {
+    struct Sets;
+    impl ast::VisitorMut for Sets {
+        type Break = SqlError;
+
+        fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
+            sets(select).map_or_else(ControlFlow::Break, ControlFlow::Continue)
+        }
+    }
+    match query.walk_mut(&mut Sets) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
 }
 
 struct Keys;
@@ -74,6 +94,142 @@ fn keys_of(select: &ast::Select) -> Vec<Expr> {
         }
     }
     keys
+}
+
+/// Grouping sets whose keys have one expression: those that are several columns of the result are told apart, and the others are
+/// one key.
+fn sets(select: &mut ast::Select) -> Result<(), SqlError> {
+    let GroupByExpr::Expressions(exprs, _) = &mut select.group_by else {
+        return Ok(());
+    };
+    let mut exprs = std::mem::take(exprs);
+    let of_one = matches!(select.from.as_slice(), [from] if from.joins.is_empty());
+    let form = |expr: &Expr| match of_one {
+        true => plain(expr.clone()),
+        false => expr.clone(),
+    };
+    // The columns of the result that are keys, with their expressions.
+    let mut seen: Vec<(usize, Expr)> = Vec::new();
+    for key in exprs.iter_mut().flat_map(keys_of_sets) {
+        let Some(at) = place_of(key, select) else {
+            continue;
+        };
+        let Some(expr) = expr_of(&select.projection[at]).cloned() else {
+            continue;
+        };
+        let own = form(&expr);
+        if seen.iter().any(|(other, _)| *other == at) || !seen.iter().any(|(_, of)| *of == own) {
+            seen.push((at, own));
+            continue;
+        }
+        let apart = (seen.iter().filter(|(_, of)| *of == own))
+            .fold(marked(&expr, at + 1), |expr, _| not_the_same(&expr));
+        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } =
+            &mut select.projection[at]
+        {
+            *expr = apart.clone();
+        }
+        *key = apart;
+        seen.push((at, own));
+    }
+    for expr in &mut exprs {
+        once_in_each_set(expr, &form, select)?;
+    }
+    if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+        *keys = exprs;
+    }
+    Ok(())
+}
+
+/// An expression of the same values that DataFusion does not know for the same.
+fn not_the_same(expr: &Expr) -> Expr {
+    let made = parse_expression("CASE WHEN NULL IS NULL THEN NULL ELSE NULL END");
+    let mut made = made.expect("an expression of ours is one");
+    if let Expr::Case {
+        conditions,
+        else_result,
+        ..
+    } = &mut made
+    {
+        conditions[0].condition = Expr::IsNull(Box::new(expr.clone()));
+        *else_result = Some(Box::new(expr.clone()));
+    }
+    made
+}
+
+fn keys_of_sets(expr: &mut Expr) -> Vec<&mut Expr> {
+    match expr {
+        Expr::Rollup(rows) | Expr::Cube(rows) | Expr::GroupingSets(rows) => {
+            rows.iter_mut().flatten().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Leaves a key out of sets that have it already.
+fn once_in_each_set(
+    expr: &mut Expr,
+    form: &dyn Fn(&Expr) -> Expr,
+    select: &ast::Select,
+) -> Result<(), SqlError> {
+    let (Expr::Rollup(rows) | Expr::Cube(rows) | Expr::GroupingSets(rows)) = &*expr else {
+        return Ok(());
+    };
+    let meant = |key: &Expr| form(&item_of(key, select).unwrap_or_else(|| key.clone()));
+    let repeats = |keys: &[Expr]| {
+        let keys: Vec<Expr> = keys.iter().map(meant).collect();
+        (1..keys.len()).any(|at| keys[..at].contains(&keys[at]))
+    };
+    let mut sets = match &*expr {
+        Expr::GroupingSets(sets) if sets.iter().any(|set| repeats(set)) => sets.clone(),
+        Expr::GroupingSets(_) => return Ok(()),
+        _ if !repeats(&rows.concat()) => return Ok(()),
+        Expr::Rollup(rows) => grouping::rollup(rows),
+        _ => grouping::cube(rows)?,
+    };
+    for set in &mut sets {
+        let mut seen: Vec<Expr> = Vec::new();
+        set.retain(|key| {
+            let key = meant(key);
+            let is_new = !seen.contains(&key);
+            seen.push(key);
+            is_new
+        });
+    }
+    *expr = Expr::GroupingSets(sets);
+    Ok(())
+}
+
+/// The place in the select list of the column whose number or name a key is.
+fn place_of(key: &Expr, select: &ast::Select) -> Option<usize> {
+    let items = &select.projection;
+    match key {
+        Expr::Value(value) => match &value.value {
+            Value::Number(number, _) => {
+                let at = number.parse::<usize>().ok()?.checked_sub(1)?;
+                (at < items.len()).then_some(at)
+            }
+            _ => None,
+        },
+        key => {
+            let is_called = |item: &SelectItem| match (item, key) {
+                (SelectItem::ExprWithAlias { alias, .. }, Expr::Identifier(name)) => {
+                    ddl::fold(alias) == ddl::fold(name)
+                }
+                _ => false,
+            };
+            let is_same = |item| expr_of(item).is_some_and(|expr| text(expr) == text(key));
+            let called = items.iter().position(is_called);
+            called.or_else(|| items.iter().position(is_same))
+        }
+    }
+}
+
+fn expr_of(item: &SelectItem) -> Option<&Expr> {
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+        _ => None,
+    }
 }
 
 /// The expression of the select list whose place or name a key is.

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, ElementType};
 
-use super::comparable::{check_comparable, undefined_operator};
+use super::comparable::{check_collatable, check_comparable, check_operator, undefined_operator};
 use super::order::{
     check_groupable, has_own_order, looks_vary, refuse_json, sorted, sorted_by, undetermined,
 };
@@ -47,6 +47,9 @@ impl ExprPlanner for PostgresOperators {
         use BinaryOperator::{
             And, Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Or, Plus,
         };
+        if !matches!(op, And | Or) {
+            check_operator(&op.to_string(), &[&left, &right], schema)?;
+        }
         let (left, right) = arrays::beside_array(&op, left, right, schema, self.style)?;
         let (left, right) = vectors::beside_vector(&op, left, right, schema, self.style)?;
         let (left, right) = match op {
@@ -79,11 +82,12 @@ impl ExprPlanner for PostgresOperators {
             let (left, right) = type_pair(left, right, schema, self.style)?;
             let (left, right) = match compares {
                 true => {
-                    check_comparable(&op, &left, &right, schema)?;
                     let time = |expr: &Expr, other| {
                         calls::as_time(expr.clone(), other, schema, self.style)
                     };
-                    (time(&left, &right)?, time(&right, &left)?)
+                    let (left, right) = (time(&left, &right)?, time(&right, &left)?);
+                    check_comparable(&op, &left, &right, schema)?;
+                    (left, right)
                 }
                 false => (left, right),
             };
@@ -362,9 +366,16 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
                 };
                 LogicalPlan::Distinct(Distinct::On(first))
             }
+            LogicalPlan::Join(join) => {
+                if let Some(condition) = &join.filter {
+                    calls::check_condition("JOIN/ON", condition, &schema)?;
+                }
+                LogicalPlan::Join(join)
+            }
             LogicalPlan::Aggregate(aggregate) => {
                 let input = aggregate.input.schema();
                 check_groupable(undetermined(&aggregate.group_expr, input), &schema)?;
+                calls::check_direct_arguments(&aggregate)?;
                 LogicalPlan::Aggregate(aggregate)
             }
             LogicalPlan::Distinct(Distinct::All(input)) => {
@@ -425,6 +436,11 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarSubquery(_) => casts::tagged(expr, schema, style),
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
             Transformed::yes(arrays::quantified(call, schema, style)?)
+        }
+        Expr::ScalarFunction(mut call) if call.name() == functions::COLLATED => {
+            let value = call.args.pop().unwrap_or_default();
+            check_collatable(&value, schema)?;
+            Transformed::yes(value)
         }
         Expr::ScalarFunction(mut call) if call.name() == functions::AS_FLOAT => {
             let value = call.args.pop().unwrap_or_default();
@@ -550,6 +566,21 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             }
             Transformed::new_transformed(Expr::BinaryExpr(compared), changed)
         }
+        Expr::Like(like) if let Some(error) = ranged::not_like(&like, schema) => return Err(error),
+        Expr::IsTrue(value) => Transformed::no(Expr::IsTrue(tested("IS TRUE", value, schema)?)),
+        Expr::IsNotTrue(value) => {
+            Transformed::no(Expr::IsNotTrue(tested("IS NOT TRUE", value, schema)?))
+        }
+        Expr::IsFalse(value) => Transformed::no(Expr::IsFalse(tested("IS FALSE", value, schema)?)),
+        Expr::IsNotFalse(value) => {
+            Transformed::no(Expr::IsNotFalse(tested("IS NOT FALSE", value, schema)?))
+        }
+        Expr::IsUnknown(value) => {
+            Transformed::no(Expr::IsUnknown(tested("IS UNKNOWN", value, schema)?))
+        }
+        Expr::IsNotUnknown(value) => {
+            Transformed::no(Expr::IsNotUnknown(tested("IS NOT UNKNOWN", value, schema)?))
+        }
         Expr::Like(mut like)
             if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) =>
         {
@@ -562,6 +593,12 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::Negative(inner) => signed(functions::NEGATIVE, *inner, schema, style)?,
         other => Transformed::no(other),
     })
+}
+
+/// The operand of a test such as IS TRUE, which must be a condition.
+fn tested(test: &str, value: Box<Expr>, schema: &DFSchema) -> Result<Box<Expr>> {
+    calls::check_condition(test, &value, schema)?;
+    Ok(value)
 }
 
 /// `-x` or `+x`
@@ -607,6 +644,13 @@ pub(super) fn type_pair(
         (None, Some(r)) if is_null(&left) => (null(ColumnType::Int4)?, int4(r)),
         (Some(l), None) if is_small_int(&right, schema) => (int4(l), right),
         (None, Some(r)) if is_small_int(&left, schema) => (left, int4(r)),
+        // DataFusion takes it for bytes.
+        _ if is_null(&right) && type_of(&left, schema) == Some(ColumnType::Numeric(None)) => {
+            (left, null(ColumnType::Numeric(None))?)
+        }
+        _ if is_null(&left) && type_of(&right, schema) == Some(ColumnType::Numeric(None)) => {
+            (null(ColumnType::Numeric(None))?, right)
+        }
         _ => (left, right),
     };
     let right = type_literal(right, &left, schema, style)?;
@@ -748,7 +792,11 @@ pub(super) fn type_literal(
     let mut builder = ColumnBuilder::new(ty);
     builder.append(value.as_ref());
     let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
-    Ok(Expr::Literal(value, None))
+    // Of what the elements are, Arrow's type does not tell.
+    let tag = matches!(ty, ColumnType::Array(_)).then(|| ty.field("", true));
+    let tag = tag.filter(|field| !field.metadata().is_empty());
+    let tag = tag.map(|field| FieldMetadata::from(field.metadata().clone()));
+    Ok(Expr::Literal(value, tag))
 }
 
 /// A value that is compared with an expression, typed as beside an operator.

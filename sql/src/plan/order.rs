@@ -1,8 +1,11 @@
 //! What values are compared, sorted and grouped by, where that is not their Arrow type.
 
+use std::sync::Arc;
+
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Operator, SortExpr, binary_expr};
+use datafusion::physical_expr::{PhysicalExpr, expressions as physical_expr};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::{ColumnType, ElementType, PrintedType};
 
@@ -27,6 +30,7 @@ pub(crate) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
         }
         ColumnType::Jsonb | ColumnType::Numeric(None) => functions::order::by_value(ty),
         ColumnType::Bpchar(None) => return casts::trimmed(expr),
+        ColumnType::Float4 | ColumnType::Float8 => return with_zero(expr, ty),
         _ => return expr,
     };
     functions::json::call(function, vec![expr])
@@ -55,8 +59,10 @@ pub(crate) fn looks_vary(ty: ColumnType) -> bool {
         | ColumnType::Jsonb
         | ColumnType::Numeric(None)
         | ColumnType::Bpchar(None) => true,
-        // Spaces behind them make no difference.
-        ColumnType::Array(ElementType::Bpchar(_)) => true,
+        // Spaces behind them make no difference; -0 and 0.
+        ColumnType::Array(
+            ElementType::Bpchar(_) | ElementType::Float4 | ElementType::Float8,
+        ) => true,
         // What an array is kept as beside another may be of another type.
         ColumnType::Shaped(_) => true,
         ColumnType::Array(element) => looks_vary(element.into()),
@@ -133,15 +139,48 @@ pub(super) fn undetermined<'e>(
     })
 }
 
-/// A float of which zero has no sign: Arrow tells -0 from 0 where it sorts.
+/// A float of which zero has no sign: Arrow tells -0 from 0 where it sorts and compares.
 pub(super) fn unsigned_zero(expr: &mut Expr, schema: &DFSchema) {
-    let zero = match type_of(expr, schema) {
-        Some(ColumnType::Float4) => ScalarValue::Float32(Some(0.0)),
-        Some(ColumnType::Float8) => ScalarValue::Float64(Some(0.0)),
-        _ => return,
+    if let Some(ty @ (ColumnType::Float4 | ColumnType::Float8)) = type_of(expr, schema) {
+        *expr = with_zero(std::mem::take(expr), ty);
+    }
+}
+
+/// `float + 0`
+fn with_zero(expr: Expr, ty: ColumnType) -> Expr {
+    let zero = match ty {
+        ColumnType::Float4 => ScalarValue::Float32(Some(0.0)),
+        _ => ScalarValue::Float64(Some(0.0)),
     };
-    let zero = Expr::Literal(zero, None);
-    *expr = binary_expr(std::mem::take(expr), Operator::Plus, zero);
+    match without_zero(&expr) {
+        Some(_) => expr,
+        None => binary_expr(expr, Operator::Plus, Expr::Literal(zero, None)),
+    }
+}
+
+/// The float that such a key is made of.
+pub(crate) fn without_zero(key: &Expr) -> Option<&Expr> {
+    let Expr::BinaryExpr(sum) = key else {
+        return None;
+    };
+    let adds_zero = sum.op == Operator::Plus
+        && matches!(&*sum.right, Expr::Literal(zero, _) if is_float_zero(zero));
+    adds_zero.then_some(&*sum.left)
+}
+
+/// The same of a planned key.
+pub(crate) fn column_without_zero(key: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+    let sum = key.downcast_ref::<physical_expr::BinaryExpr>()?;
+    let zero = sum.right().downcast_ref::<physical_expr::Literal>()?;
+    let adds_zero = *sum.op() == Operator::Plus && is_float_zero(zero.value());
+    adds_zero.then(|| sum.left().clone())
+}
+
+fn is_float_zero(value: &ScalarValue) -> bool {
+    matches!(
+        value,
+        ScalarValue::Float32(Some(0.0)) | ScalarValue::Float64(Some(0.0))
+    )
 }
 
 /// Sort keys as PostgreSQL's types sort.

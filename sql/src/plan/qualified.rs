@@ -189,16 +189,6 @@ impl ast::VisitorMut for Qualified {
                     *op = plain;
                 }
             }
-            Expr::Collate {
-                expr: inner,
-                collation,
-            } if matches!(
-                collation.0.last().and_then(|part| part.as_ident()),
-                Some(name) if matches!(name.value.as_str(), "default" | "C" | "POSIX" | "ucs_basic")
-            ) =>
-            {
-                *expr = std::mem::replace(&mut **inner, null());
-            }
             Expr::Cast {
                 expr: inner,
                 data_type,

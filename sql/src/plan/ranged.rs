@@ -2,13 +2,13 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{Between, InList};
-use datafusion::logical_expr::{Expr, Operator};
+use datafusion::logical_expr::{Expr, Like, Operator};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::{ColumnType, PrintedType};
 
-use super::comparable::check_comparable;
+use super::comparable::{check_comparable, check_operator};
 use super::operators::{beside_number, known_type, type_literal, type_of, typed_beside, typed_by};
 use super::order::{looks_vary, sorted_by, unsigned_zero};
 use super::{calls, numerics};
@@ -21,6 +21,9 @@ pub(super) fn within(within: InList, schema: &DFSchema, style: Style) -> Result<
         list,
         negated,
     } = within;
+    for item in &list {
+        check_operator("=", &[&expr, item], schema)?;
+    }
     let expr = typed_by(*expr, &list, schema, style)?;
     let read = |item| type_literal(item, &expr, schema, style);
     let list: Vec<_> = list.into_iter().map(read).collect::<Result<_>>()?;
@@ -50,6 +53,17 @@ pub(super) fn within(within: InList, schema: &DFSchema, style: Style) -> Result<
         None => (expr, list),
     };
     Ok(Expr::InList(InList::new(Box::new(expr), list, negated)))
+}
+
+/// 42883 where LIKE or ILIKE has no such operands.
+pub(super) fn not_like(like: &Like, schema: &DFSchema) -> Option<DataFusionError> {
+    let name = match (like.case_insensitive, like.negated) {
+        (false, false) => "~~",
+        (false, true) => "!~~",
+        (true, false) => "~~*",
+        (true, true) => "!~~*",
+    };
+    check_operator(name, &[&like.expr, &like.pattern], schema).err()
 }
 
 /// Whether a number is zero, of which DataFusion's IN tells the signs apart.

@@ -240,7 +240,13 @@ fn resolved(
     }
     if base.window_frame.is_some() {
         let message = format!("cannot copy window \"{name}\" because it has a frame clause");
-        return Err(SqlError::new(ErrorKind::WindowingError, message));
+        let error = SqlError::new(ErrorKind::WindowingError, message);
+        return Err(
+            match spec.order_by.is_empty() && spec.window_frame.is_none() {
+                true => error.hint("Omit the parentheses in this OVER clause."),
+                false => error,
+            },
+        );
     }
     spec.partition_by = base.partition_by.clone();
     if spec.order_by.is_empty() {

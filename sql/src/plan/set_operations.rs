@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::operators::external;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
-use crate::parse::walk::WalkMut;
+use crate::parse::walk::{Walk, WalkMut};
 
 /// Writes INTERSECT and EXCEPT as relations of their own, which [`SetOperations`] plans.
 pub(super) fn as_relations(query: &mut Query) {
@@ -91,6 +91,36 @@ pub(super) fn values_as_unions(query: &Query) -> Option<Query> {
     let _ = query.walk_mut(&mut Lists(&mut any));
     any.then_some(query)
 }
+
+/// Whether there are VALUES of several rows, one of which is cast to a type with a length or precision: DataFusion would cast the
+/// others to it, too.
+pub(super) fn lists_modified_types(query: &Query) -> bool {
+    struct Modified;
+    impl ast::Visitor for Modified {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            let SetExpr::Values(list) = &*query.body else {
+                return ControlFlow::Continue(());
+            };
+            let is_modified = |expr: &ast::Expr| matches!(expr, ast::Expr::Cast { data_type, .. } if data_type.to_string().contains('('));
+            let few = (2..=VALUES_MAX).contains(&list.rows.len());
+            match few
+                && list
+                    .rows
+                    .iter()
+                    .any(|row| row.content.has_expr(is_modified))
+            {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+    }
+    query.walk(&mut Modified).is_break()
+}
+
+/// More rows of VALUES than these do not become a UNION.
+const VALUES_MAX: usize = 500;
 
 struct Lists<'a>(&'a mut bool);
 

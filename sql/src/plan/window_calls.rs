@@ -9,17 +9,13 @@ use datafusion::logical_expr::{Expr, WindowFrameUnits, WindowFunctionDefinition}
 use tidelog_storage::ColumnType;
 
 use super::calls::{as_oid, by_value, check_extreme, match_types, says_more, sorts_by_itself};
-use super::comparable::class;
-use super::operators::{
-    external, int4, known_type, literal_of, plain_type, small_literal, type_of, type_parameter,
-    written_type,
-};
+use super::comparable::check_of_many_rows;
+use super::operators::{int4, literal_of, small_literal, type_of, type_parameter, written_type};
 use super::order::{has_own_order, sorted, sorted_by, unsigned_zero};
 use super::ranges;
-use crate::error::{ErrorKind, SqlError};
+use crate::functions;
 use crate::functions::collected;
 use crate::text::Style;
-use crate::{functions, types};
 
 /// A call over a window: keys of ORDER BY as their types sort, an aggregate in a form that its frame can slide over.
 pub(super) fn window(
@@ -28,6 +24,8 @@ pub(super) fn window(
     style: Style,
 ) -> Result<Expr> {
     let name = window.fun.name().to_string();
+    let given: Vec<&Expr> = window.params.args.iter().collect();
+    check_of_many_rows(&name, &given, schema)?;
     let args = &mut window.params.args;
     match name.as_str() {
         "lag" | "lead" => {
@@ -39,11 +37,11 @@ pub(super) fn window(
                 window.fun = WindowFunctionDefinition::WindowUDF(shift);
             }
         }
-        "nth_value" if !place(&name, args, schema, style)? => {
+        "nth_value" if !place(args, style)? => {
             let function = functions::varying::nth_value();
             window.fun = WindowFunctionDefinition::WindowUDF(function);
         }
-        "ntile" if !place(&name, args, schema, style)? => {
+        "ntile" if !place(args, style)? => {
             let function = functions::varying::ntile();
             window.fun = WindowFunctionDefinition::WindowUDF(function);
         }
@@ -102,32 +100,12 @@ fn integer(arg: Expr, style: Style) -> Result<Expr> {
     }
 }
 
-/// 42883 for a call whose last argument is no integer.
-fn check_whole(name: &str, args: &[Expr], schema: &DFSchema) -> Result<()> {
-    let types: Option<Vec<_>> = args.iter().map(|expr| known_type(expr, schema)).collect();
-    if let (Some(types), Some(last)) = (types, args.last())
-        && !matches!(
-            types.last(),
-            Some(ColumnType::Int2 | ColumnType::Int4) | None
-        )
-        && !matches!(last, Expr::Literal(..))
-    {
-        let given: Vec<_> = types.into_iter().map(types::bare_name).collect();
-        let message = format!("function {name}({}) does not exist", given.join(", "));
-        let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
-        let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
-        return Err(external(error));
-    }
-    Ok(())
-}
-
 /// The number that `ntile` and `nth_value` have last, as a bigint: whether it is a constant that is not NULL.
-fn place(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Result<bool> {
+fn place(args: &mut [Expr], style: Style) -> Result<bool> {
     let Some(last) = args.last_mut() else {
         return Ok(true);
     };
     *last = integer(std::mem::take(last), style)?;
-    check_whole(name, args, schema)?;
     match args.last_mut() {
         Some(Expr::Literal(value, _)) if !value.is_null() => Ok(true),
         Some(last) => {
@@ -146,22 +124,11 @@ fn place(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Resu
 fn offset(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Result<()> {
     if let Some(offset) = args.get_mut(1) {
         *offset = integer(std::mem::take(offset), style)?;
-        check_whole(name, &args[..2], schema)?;
     }
-    let [value, offset, default] = args else {
+    let [value, _, default] = args else {
         return Ok(());
     };
     let types = [&*value, &*default].map(|expr| written_type(expr, schema));
-    if let [Some(left), Some(right)] = types
-        && class(left) != class(right)
-    {
-        let offset = written_type(offset, schema).unwrap_or(ColumnType::Int4);
-        let given = [left, offset, right].map(|ty| types::name(plain_type(ty)));
-        let message = format!("function {name}({}) does not exist", given.join(", "));
-        let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
-        let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
-        return Err(external(error));
-    }
     if let (Expr::Literal(..), [Some(ColumnType::Int4), _]) = (&*default, types)
         && let Some(small) = small_literal(default)
     {

@@ -16,6 +16,7 @@ use super::{Computed, Given};
 use crate::cold_scan::FileCounts;
 use crate::error::{SqlError, from_arrow, from_datafusion};
 use crate::index_scan::{self, Reads, Steps, Walk};
+use crate::plan::without_zero;
 use crate::provider::{self, Scope, blocking};
 use crate::session::simplified;
 use crate::table_scan::Scanned;
@@ -51,7 +52,8 @@ impl ByIndex {
                 descending: !key.asc,
                 nulls_first: key.nulls_first,
             };
-            Some((schema.index_of(column_of(&key.expr)?).ok()?, options))
+            let column = without_zero(&key.expr).unwrap_or(&key.expr);
+            Some((schema.index_of(column_of(column)?).ok()?, options))
         };
         let order = order.iter().map(key).collect::<Option<Vec<_>>>()?;
         let leads = |id: &ColumnId| {

@@ -100,9 +100,11 @@ pub(crate) fn functions(name: &str) -> Vec<&'static Function> {
         .collect()
 }
 
+/// The oid of `any`.
+pub(crate) const ANY: i64 = 2276;
+
 /// Whether an argument of the type with this oid takes values of others.
 pub(crate) fn is_polymorphic(oid: i64) -> bool {
-    const ANY: i64 = 2276;
     const ANY_ARRAY: i64 = 2277;
     const ANY_ELEMENT: i64 = 2283;
     const ANY_NON_ARRAY: i64 = 2776;

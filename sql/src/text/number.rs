@@ -268,6 +268,20 @@ pub(crate) fn fitted(value: &Decimal, precision: u8, scale: i8) -> Result<Numeri
         .ok_or_else(|| numeric_overflow().detail(field_limit(precision, scale)))
 }
 
+/// 22003: a number with more digits before the point than so many.
+pub(crate) fn too_many_digits(whole: usize, scale: i32) -> SqlError {
+    let precision = i64::try_from(whole)
+        .unwrap_or(i64::MAX)
+        .saturating_add(scale.into());
+    let limit = match whole {
+        0 => "1".to_string(),
+        whole => format!("10^{whole}"),
+    };
+    numeric_overflow().detail(format!(
+        "A field with precision {precision}, scale {scale} must round to an absolute value less than {limit}."
+    ))
+}
+
 fn numeric_overflow() -> SqlError {
     SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow")
 }

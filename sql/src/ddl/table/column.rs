@@ -15,6 +15,8 @@ use crate::ddl::constraint::{self, Constraint};
 use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence, split};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::quoted;
+use crate::parse::walk::Walk;
+use crate::plan::places;
 use crate::{system, types};
 
 /// Names that stand for a row's own properties, ours and PostgreSQL's.
@@ -403,6 +405,7 @@ fn written_default(
 ) -> Result<String, SqlError> {
     let mut expr = expr.clone();
     enums::texts::qualify(&mut expr, scope);
+    check_default(&expr)?;
     let written = expr.to_string();
     if !draws(&written) {
         evaluate(&expr, ty)?;
@@ -422,6 +425,28 @@ fn written_default(
         true => sequence::default_of(drawn),
         false => written,
     })
+}
+
+/// Errors for what a default may not have.
+fn check_default(expr: &Expr) -> Result<(), SqlError> {
+    let refused = |what: &str| {
+        let message = format!("cannot use {what} in DEFAULT expression");
+        Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
+    };
+    places::check_expression(expr, "DEFAULT expressions")?;
+    if expr.has_query() {
+        return refused("subquery");
+    }
+    let names_column = |expr: &Expr| {
+        matches!(
+            expr,
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::CompoundFieldAccess { .. }
+        )
+    };
+    match expr.has_expr(names_column) {
+        true => refused("column reference"),
+        false => Ok(()),
+    }
 }
 
 /// Whether a name means a sequence that the same statement makes.

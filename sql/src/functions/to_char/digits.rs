@@ -696,7 +696,10 @@ impl Reader<'_> {
                 self.sign = Some(sign);
                 self.at += 1;
             }
-        } else if !read && let Some(sign @ ('-' | '+')) = self.here() {
+        } else if !read
+            && (template.plus || template.minus)
+            && let Some(sign @ ('-' | '+')) = self.here()
+        {
             self.sign = Some(sign);
         }
     }

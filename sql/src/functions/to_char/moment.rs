@@ -498,7 +498,7 @@ impl Parts {
                 let first = datetime::iso_week_start(year, 1);
                 padded_plain(self.days - first + 1, 3, fill)
             }
-            Field::Day => padded(self.day, 2, fill),
+            Field::Day => padded_plain(self.day, 2, fill),
             Field::DayOfWeek => (self.day_of_week + 1).to_string(),
             Field::IsoDayOfWeek => match self.day_of_week {
                 0 => "7".to_string(),
