@@ -68,7 +68,7 @@ use defaults::Defaults;
 use expression::Expression;
 pub(crate) use isolation::Isolation;
 pub use login::Login;
-pub(crate) use planning::{physical, simplified};
+pub(crate) use planning::{Physical, physical, simplified};
 use recent::Recent;
 use temporary::Temporary;
 use transaction::{Block, Work};
@@ -685,7 +685,7 @@ impl Session {
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<RowStream, SqlError> {
-        let plan = ToRun::Analyzed(plan);
+        let plan = ToRun::analyzed(plan);
         self.run_plan(plan, scope, types, values, true).await
     }
 
@@ -697,10 +697,9 @@ impl Session {
         values: &[Datum],
         recorded: bool,
     ) -> Result<RowStream, SqlError> {
-        let columns = output::columns(plan.plan().schema().as_arrow())?;
+        let columns = output::columns(plan.plan.schema().as_arrow())?;
         let eager = !scope.transaction.read().is_empty();
-        let heavy = self.is_heavy(plan.plan())?;
-        let plan = self.physical_plan(plan, scope, types, values).await?;
+        let Physical { plan, heavy } = self.physical_plan(plan, scope, types, values).await?;
         if recorded && let Some(plans) = &mut *self.plans.lock() {
             plans.push(plan.clone());
         }

@@ -95,6 +95,8 @@ pub(crate) struct QueryPlan {
     pub(super) search_path: Vec<String>,
     pub(super) style: Style,
     pub(super) showing: Showing,
+    /// Whether it is to be made and run apart from others' statements.
+    pub(super) heavy: bool,
     /// Whether it says the same of the session each time it runs.
     pub(super) reusable: bool,
     /// What it amounts to, where that takes no plan.
@@ -111,17 +113,20 @@ pub(super) struct Generic {
 }
 
 /// A plan that is to run.
-pub(crate) enum ToRun {
-    /// As it was analyzed.
-    Analyzed(LogicalPlan),
-    /// As the optimizer leaves it for any values.
-    Optimized(LogicalPlan),
+pub(crate) struct ToRun {
+    pub(crate) plan: LogicalPlan,
+    /// Whether it is as the optimizer leaves it for any values, not as it was analyzed.
+    pub(super) optimized: bool,
+    /// Whether it is to be made and run apart from others' statements.
+    pub(super) heavy: bool,
 }
 
 impl ToRun {
-    pub(crate) fn plan(&self) -> &LogicalPlan {
-        match self {
-            ToRun::Analyzed(plan) | ToRun::Optimized(plan) => plan,
+    pub(crate) fn analyzed(plan: LogicalPlan) -> ToRun {
+        ToRun {
+            heavy: apart::is_heavy(&plan),
+            optimized: false,
+            plan,
         }
     }
 }
@@ -130,18 +135,17 @@ impl QueryPlan {
     /// The first time it is optimized for its values.
     pub(crate) fn to_run(&self, state: &SessionState) -> ToRun {
         let optimized = || match stays(&self.plan) {
-            true => aside(apart::is_heavy(&self.plan).unwrap_or(true), || {
-                state.optimize(&self.plan).ok()
-            }),
+            true => aside(self.heavy, || state.optimize(&self.plan).ok()),
             false => None,
         };
         let generic = match self.generic.runs.fetch_add(1, Ordering::Relaxed) {
             0 => &None,
             _ => self.generic.plan.get_or_init(optimized),
         };
-        match generic {
-            Some(plan) => ToRun::Optimized(plan.clone()),
-            None => ToRun::Analyzed(self.plan.clone()),
+        ToRun {
+            plan: generic.as_ref().unwrap_or(&self.plan).clone(),
+            optimized: generic.is_some(),
+            heavy: self.heavy,
         }
     }
 
