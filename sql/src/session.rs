@@ -1,6 +1,6 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -70,6 +70,9 @@ pub(crate) use isolation::Isolation;
 pub use login::Login;
 pub(crate) use planning::{Physical, physical, simplified};
 use recent::Recent;
+pub(crate) use statements::StatementInfo;
+use statements::Statements;
+pub use statements::{ClientStatement, Planned};
 use temporary::Temporary;
 use transaction::{Block, Work};
 
@@ -112,8 +115,7 @@ pub struct Session {
     cursors_declared: u64,
     /// The Seq of the newest notification that the client was told.
     heard: Arc<AtomicI64>,
-    /// The statements of PREPARE, by name.
-    named: HashMap<String, Prepared>,
+    statements: Statements,
     /// Its temporary tables.
     temporary: Temporary,
     /// The plans that an EXPLAIN ANALYZE under way has run.
@@ -204,7 +206,7 @@ impl Session {
             cursors: BTreeMap::new(),
             cursors_declared: 0,
             drawn: Arc::default(),
-            named: HashMap::new(),
+            statements: Statements::default(),
             heard: Arc::default(),
             temporary: Temporary::default(),
             plans: Mutex::default(),
@@ -392,8 +394,8 @@ impl Session {
                         })?;
                 }
                 Statement::Execute { name, .. } => {
-                    let named = self.named(&statements::name_of(name.as_ref()))?;
-                    prepared.columns = named.columns.clone();
+                    let name = statements::name_of(name.as_ref());
+                    prepared.columns = self.executed_columns(&name)?;
                 }
                 other => prepared.columns = self.command_columns(other)?,
             },

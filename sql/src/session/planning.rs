@@ -39,7 +39,7 @@ use crate::text::{Now, Style};
 use crate::turns::aside;
 
 /// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 10] = [
+const SESSION_NAMES: [&str; 11] = [
     STATEMENT_TIMESTAMP,
     "txid_current",
     "current_setting",
@@ -48,6 +48,7 @@ const SESSION_NAMES: [&str; 10] = [
     "pg_listening_channels",
     "notification_seq",
     "pg_cursors",
+    "pg_prepared_statements",
     "pg_stat_activity",
     "pg_locks",
 ];
@@ -162,6 +163,7 @@ impl Session {
             activities: self.activities(),
             locks: &self.engine.locks,
             cursors: &|| self.cursor_infos(),
+            statements: &|| self.statements.infos(),
             sequences: self.sequences(),
             style,
             showing,

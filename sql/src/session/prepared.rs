@@ -55,11 +55,18 @@ impl Prepared {
 
     /// 0A000 when a plan made anew gives other columns than the client was told of.
     pub(crate) fn check_columns(&self, columns: &[OutputColumn]) -> Result<(), SqlError> {
-        if self.columns.as_deref() == Some(columns) {
-            return Ok(());
+        match self.columns.as_deref() == Some(columns) {
+            true => Ok(()),
+            false => Err(result_type_changed()),
         }
-        let message = "cached plan must not change result type";
-        Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
+    }
+
+    /// The same, of the statement prepared anew.
+    pub(super) fn check_anew(&self, anew: &Prepared) -> Result<(), SqlError> {
+        match self.columns == anew.columns && self.parameters == anew.parameters {
+            true => Ok(()),
+            false => Err(result_type_changed()),
+        }
     }
 
     /// As `check_columns`, of what RETURNING gives.
@@ -68,6 +75,13 @@ impl Prepared {
             self.check_columns(columns)?;
         }
         Ok(outcome)
+    }
+
+    /// Whether it runs in the same way whatever the values of its parameters are.
+    pub(super) fn is_generic(&self) -> bool {
+        let kept = |query: &QueryPlan| matches!(query.generic.plan.get(), Some(Some(_)));
+        let query = self.query.as_ref();
+        self.parameters.is_empty() || query.is_none_or(|query| query.short.is_some() || kept(query))
     }
 
     /// Whether it says OVERRIDING SYSTEM VALUE.
@@ -84,6 +98,11 @@ impl Prepared {
     pub(crate) fn as_of(&self) -> Option<&AsOf> {
         self.statement.as_of.as_ref()
     }
+}
+
+fn result_type_changed() -> SqlError {
+    let message = "cached plan must not change result type";
+    SqlError::new(ErrorKind::FeatureNotSupported, message)
 }
 
 /// A planned query and what it was planned for.
