@@ -700,7 +700,9 @@ impl Session {
         recorded: bool,
     ) -> Result<RowStream, SqlError> {
         let columns = output::columns(plan.plan.schema().as_arrow())?;
-        let eager = !scope.transaction.read().is_empty();
+        // An error of constants comes before the columns.
+        let constant = expression::is_constant(&plan.plan);
+        let eager = constant || !scope.transaction.read().is_empty();
         let Physical { plan, heavy } = self.physical_plan(plan, scope, types, values).await?;
         if recorded && let Some(plans) = &mut *self.plans.lock() {
             plans.push(plan.clone());

@@ -255,3 +255,32 @@ async fn what_was_planned_before_the_catalog_changed_runs_on() {
         ],
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_wait_for_sync_or_flush() {
+    let pair = Pair::start();
+    exchange(
+        &pair,
+        &[
+            "parse a SELECT $1::int + 1",
+            "flush",
+            "bind a 1",
+            "execute | describe a",
+            "flush",
+            "sync",
+            "bind a 2 | execute",
+            "sync",
+            "parse b SELEC",
+            "bind a 3 | execute",
+            "sync",
+            "bind a 3 | execute | bind nope | bind a 4 | execute",
+            "sync",
+            "query LISTEN c; NOTIFY c",
+            "bind a 5 | execute",
+            "sync",
+            "query SELECT 1; SELECT 1 / 0; SELECT 1",
+            "query SELECT 1 AS n, 'a' || 1 / 0",
+            "query SELECT 1 / (SELECT 0)",
+        ],
+    );
+}

@@ -368,7 +368,11 @@ impl Connection {
             if let Some(message) = self.client.received() {
                 return Ok(message);
             }
-            self.client.flush().await?;
+            // Before Sync and Flush an answer may wait for more, unless it is an error.
+            match self.idle || self.skipping {
+                true => self.client.flush().await?,
+                false => self.client.flush_full().await?,
+            }
             let status = self.session.transaction_status();
             let idle_timeout = match status {
                 TransactionStatus::Idle => None,
