@@ -133,6 +133,19 @@ impl Server {
         self.child.id()
     }
 
+    /// The processor time that it has taken.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        let stat = stat.expect("a running process has one");
+        let (_, fields) = stat.rsplit_once(')').expect("its name ends so");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks
+            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .sum();
+        // Linux tells user space of 100 ticks a second everywhere.
+        Duration::from_millis(10 * ticks)
+    }
+
     /// The port of the PostgreSQL protocol.
     pub fn pg_port(&self) -> u16 {
         self.pg

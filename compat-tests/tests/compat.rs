@@ -150,6 +150,8 @@ mod validation;
 mod views;
 #[path = "compat/websocket.rs"]
 mod websocket;
+#[path = "compat/wire.rs"]
+mod wire;
 #[path = "compat/with.rs"]
 mod with;
 #[path = "compat/written.rs"]

@@ -470,8 +470,8 @@ impl CastFunction {
                 self.read_texts(array, ColumnType::Char, character)
             }
             Conversion::Code(ty) => self.read_texts(array, ty, |character| {
-                let code = character.bytes().next().unwrap_or_default();
-                Ok(Datum::Int4(i32::from(code.cast_signed())))
+                let byte = text::character::byte(character);
+                Ok(Datum::Int4(i32::from(byte.cast_signed())))
             }),
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
             Conversion::Output(ty) | Conversion::Pad(ty) => self.to_texts(array, ty),

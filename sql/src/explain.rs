@@ -298,12 +298,10 @@ impl Session {
                 return Err(SqlError::unsupported(format!("EXPLAIN of {word}")));
             }
         };
-        let plan = self
-            .physical_plan(ToRun::Analyzed(query), scope, types, values)
-            .await?;
+        let planned = self.physical_plan(ToRun::analyzed(query), scope, types, values);
         Ok(Planned {
             target,
-            plan: Some(plan),
+            plan: Some(planned.await?.plan),
             values: None,
         })
     }

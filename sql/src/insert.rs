@@ -243,9 +243,9 @@ impl Session {
                 let open: Vec<bool> = plain_items(&source).map(is_open).collect();
                 let plan = match self.current(prepared, &scope) {
                     Some(planned) => planned.to_run(self.state()),
-                    None => ToRun::Analyzed(self.plan_select(source, &given, &catalog)?),
+                    None => ToRun::analyzed(self.plan_select(source, &given, &catalog)?),
                 };
-                let columns = output::columns(plan.plan().schema().as_arrow())?;
+                let columns = output::columns(plan.plan.schema().as_arrow())?;
                 check_width(columns.len(), targets.len(), !insert.columns.is_empty())?;
                 check_targets(
                     &table,

@@ -60,6 +60,6 @@ pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;
 pub use session::{
-    CopyIn, Engine, EngineOptions, FetchFeed, LiveSnapshots, Login, Notice, Outcome, Prepared,
-    Session, TransactionStatus,
+    ClientStatement, CopyIn, Engine, EngineOptions, FetchFeed, LiveSnapshots, Login, Notice,
+    Outcome, Planned, Prepared, Session, TransactionStatus,
 };

@@ -28,7 +28,7 @@ use crate::locks::LockTable;
 use crate::notify::PG_NOTIFY;
 use crate::provider::{Access, Relation};
 use crate::row::{infer, placeholder};
-use crate::session::CursorInfo;
+use crate::session::{CursorInfo, StatementInfo};
 use crate::text::Style;
 use crate::{ddl, evaluated_once, functions, system, types};
 
@@ -127,6 +127,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) advisory: &'a Arc<Advisory>,
     /// The session's cursors.
     pub(crate) cursors: &'a dyn Fn() -> Vec<CursorInfo>,
+    /// The statements that its client has prepared.
+    pub(crate) statements: &'a dyn Fn() -> Vec<StatementInfo>,
     /// Whether tables show their pseudo-columns: only where the statement names one.
     pub(crate) pseudo_columns: bool,
     /// Whether each relation is named with its schema, as in the text of a view: what is not is a query of WITH.
@@ -331,9 +333,12 @@ impl ContextProvider for Planner<'_> {
                 "pg_settings" => {
                     let mut settings = (self.settings)();
                     settings.retain(|(name, _)| !crate::settings::is_hidden(name));
-                    relation.of_settings(settings)?
+                    relation.of_rows(system::settings_rows(settings))?
                 }
-                "pg_cursors" => relation.of_cursors((self.cursors)())?,
+                "pg_cursors" => relation.of_rows(system::cursor_rows((self.cursors)()))?,
+                "pg_prepared_statements" => {
+                    relation.of_rows(system::statement_rows((self.statements)()))?
+                }
                 "pg_stat_activity" => {
                     let waiting = self.locks.waiting();
                     let sessions = self.activities.list();

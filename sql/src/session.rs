@@ -1,6 +1,6 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -69,8 +69,11 @@ use defaults::Defaults;
 use expression::Expression;
 pub(crate) use isolation::Isolation;
 pub use login::Login;
-pub(crate) use planning::{physical, simplified};
+pub(crate) use planning::{Physical, physical, simplified};
 use recent::Recent;
+pub(crate) use statements::StatementInfo;
+use statements::Statements;
+pub use statements::{ClientStatement, Planned};
 use temporary::Temporary;
 use transaction::{Block, Work};
 
@@ -113,8 +116,7 @@ pub struct Session {
     cursors_declared: u64,
     /// The Seq of the newest notification that the client was told.
     heard: Arc<AtomicI64>,
-    /// The statements of PREPARE, by name.
-    named: HashMap<String, Prepared>,
+    statements: Statements,
     /// Its temporary tables.
     temporary: Temporary,
     /// The plans that an EXPLAIN ANALYZE under way has run.
@@ -205,7 +207,7 @@ impl Session {
             cursors: BTreeMap::new(),
             cursors_declared: 0,
             drawn: Arc::default(),
-            named: HashMap::new(),
+            statements: Statements::default(),
             heard: Arc::default(),
             temporary: Temporary::default(),
             plans: Mutex::default(),
@@ -396,8 +398,8 @@ impl Session {
                         })?;
                 }
                 Statement::Execute { name, .. } => {
-                    let named = self.named(&statements::name_of(name.as_ref()))?;
-                    prepared.columns = named.columns.clone();
+                    let name = statements::name_of(name.as_ref());
+                    prepared.columns = self.executed_columns(&name)?;
                 }
                 other => prepared.columns = self.command_columns(other)?,
             },
@@ -701,7 +703,7 @@ impl Session {
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<RowStream, SqlError> {
-        let plan = ToRun::Analyzed(plan);
+        let plan = ToRun::analyzed(plan);
         self.run_plan(plan, scope, types, values, true).await
     }
 
@@ -713,10 +715,11 @@ impl Session {
         values: &[Datum],
         recorded: bool,
     ) -> Result<RowStream, SqlError> {
-        let columns = output::columns(plan.plan().schema().as_arrow())?;
-        let eager = !scope.transaction.read().is_empty();
-        let heavy = self.is_heavy(plan.plan())?;
-        let plan = self.physical_plan(plan, scope, types, values).await?;
+        let columns = output::columns(plan.plan.schema().as_arrow())?;
+        // An error of constants comes before the columns.
+        let constant = expression::is_constant(&plan.plan);
+        let eager = constant || !scope.transaction.read().is_empty();
+        let Physical { plan, heavy } = self.physical_plan(plan, scope, types, values).await?;
         if recorded && let Some(plans) = &mut *self.plans.lock() {
             plans.push(plan.clone());
         }

@@ -47,8 +47,10 @@ use tidelog_storage::{
     TableDef,
 };
 
+pub(crate) use activity::{cursor_rows, statement_rows};
 pub(crate) use extensions::EXTENSIONS;
 pub(crate) use sequence::SequenceRelation;
+pub(crate) use settings::settings_rows;
 pub(crate) use showing::Showing;
 
 use crate::activity::Activity;
@@ -56,7 +58,6 @@ use crate::error::SqlError;
 use crate::locks::{Locked, ShownLock};
 use crate::output::VECTOR;
 use crate::provider::{Access, Scope, blocking};
-use crate::session::CursorInfo;
 use crate::table_scan::{Found, FoundExec};
 use crate::text;
 
@@ -119,7 +120,7 @@ pub(crate) struct Facts<'a> {
 }
 
 /// A row by column names; what it leaves out is NULL.
-type Named = Vec<(&'static str, Datum)>;
+pub(crate) type Named = Vec<(&'static str, Datum)>;
 
 static SYSTEM: LazyLock<HashMap<(&str, &str), Arc<SystemRelation>>> = LazyLock::new(|| {
     RELATIONS
@@ -155,6 +156,7 @@ fn shape(ty: &str) -> Shape {
         "_oid" => Shape::Array(ColumnType::Oid),
         "_int2" => Shape::Array(ColumnType::Int2),
         "_int4" => Shape::Array(ColumnType::Int4),
+        "_regtype" => Shape::Array(ColumnType::Reg(RegType::Type)),
         array if array.starts_with('_') => Shape::Array(ColumnType::Text),
         ty => Shape::Value(column_type(ty)),
     }
@@ -352,19 +354,9 @@ pub(crate) fn array_of<'a>(
 }
 
 impl SystemRelation {
-    /// pg_settings as the session has them.
-    pub(crate) fn of_settings(
-        &self,
-        settings: Vec<(String, String)>,
-    ) -> Result<Arc<dyn TableProvider>> {
-        let batch = self.batch(settings::rows(settings))?;
-        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
-        Ok(Arc::new(table))
-    }
-
-    /// pg_cursors as the session has them.
-    pub(crate) fn of_cursors(&self, cursors: Vec<CursorInfo>) -> Result<Arc<dyn TableProvider>> {
-        let batch = self.batch(activity::cursors(cursors))?;
+    /// Rows of `settings_rows`, `cursor_rows` or `statement_rows`.
+    pub(crate) fn of_rows(&self, rows: Vec<Named>) -> Result<Arc<dyn TableProvider>> {
+        let batch = self.batch(rows)?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         Ok(Arc::new(table))
     }
@@ -382,9 +374,7 @@ impl SystemRelation {
             let waits = waiting.get(&shown.login.pid).copied();
             activity::row(shown, waits, own || access.superuser, catalog)
         };
-        let batch = self.batch(activities.iter().map(row).collect())?;
-        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
-        Ok(Arc::new(table))
+        self.of_rows(activities.iter().map(row).collect())
     }
 
     /// pg_locks as it is now.
@@ -394,9 +384,7 @@ impl SystemRelation {
         catalog: &Catalog,
     ) -> Result<Arc<dyn TableProvider>> {
         let row = |lock| activity::lock_row(&lock, catalog);
-        let batch = self.batch(locks.into_iter().map(row).collect())?;
-        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
-        Ok(Arc::new(table))
+        self.of_rows(locks.into_iter().map(row).collect())
     }
 
     fn batch(&self, named: Vec<Named>) -> Result<RecordBatch> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod array;
 pub(crate) mod bits;
+pub mod character;
 pub(crate) mod datetime;
 pub mod hstore;
 mod interval;
@@ -103,7 +104,7 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
         ColumnType::Uuid => Datum::Uuid(uuid(text).ok_or_else(|| syntax(ty, text))?),
         ColumnType::Bpchar(length) => Datum::Text(bpchar(length, text)?.to_string()),
         ColumnType::Name => Datum::Text(cut(text, NAME_BYTES_MAX).to_string()),
-        ColumnType::Char => Datum::Text(text.chars().take(1).collect()),
+        ColumnType::Char => Datum::Text(character::parse(text)),
         ColumnType::Oid => Datum::Int8(number::oid(text)?.into()),
         ColumnType::Regproc => Datum::Int8(pg_proc::regproc(text)?),
         ColumnType::Reg(of) => match text.parse::<u32>() {

@@ -2,7 +2,7 @@
 
 use tidelog_compat_tests::Server;
 
-use crate::pair::Pair;
+use crate::pair::{Pair, assert_same_lines};
 
 /// psql's commands that must answer without an error; those with `pub` name a table.
 const COMMANDS: &[&str] = &[
@@ -36,6 +36,63 @@ fn psql_looks_around_without_an_error() {
         "CREATE UNIQUE INDEX pub_pkey ON public.pub USING btree (id)"
     );
     assert!(peer.run("\\dt *.*\n").contains("chat|inbox|table|postgres"));
+}
+
+/// psql's commands that list something. Not among them: \\dconfig, which tells of settings, and \\dx+, which describes what is in
+/// plpgsql.
+#[rustfmt::skip]
+const LISTS: &[&str] = &[
+    "d", "da", "dA", "dAc", "dAf", "dAo", "dAp", "db", "dc", "dC", "dd", "dD", "ddp", "dE", "des", "det", "deu", "dew", "df", "dF",
+    "dFd", "dFp", "dFt", "dg", "di", "dl", "dL", "dm", "dn", "do", "dO", "dp", "dP", "drds", "dRp", "dRs", "ds", "dt", "dT", "du",
+    "dv", "dX", "dy", "l", "z",
+];
+
+/// Each runs without an error, in all its forms; what it tells of users' objects has as many rows as in PostgreSQL.
+#[test]
+fn psql_lists_as_much_as_in_postgresql() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE SCHEMA s;
+         CREATE TYPE s.mood AS ENUM ('sad', 'happy');
+         CREATE TABLE s.one (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, m s.mood, n numeric(10, 2) CHECK (n > 0), up text UNIQUE);
+         CREATE TABLE s.two (id bigserial PRIMARY KEY, one int REFERENCES s.one ON DELETE CASCADE, body text DEFAULT 'x');
+         CREATE INDEX part ON s.two (lower(body)) WHERE one IS NOT NULL;
+         CREATE VIEW s.seen AS SELECT id, body FROM s.two;
+         CREATE MATERIALIZED VIEW s.kept AS SELECT count(*) AS n FROM s.two;
+         CREATE SEQUENCE s.numbers;
+         COMMENT ON TABLE s.one IS 'the first'; COMMENT ON COLUMN s.one.n IS 'a number';",
+    );
+    let forms = LISTS.iter().flat_map(|list| {
+        ["", "+", " s.*", "+ s.*"].map(|form| format!("\\echo ## {list}{form}\n\\{list}{form}\n"))
+    });
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), forms.collect::<String>()).unwrap();
+    let told = [pair.tide.peer(), pair.pg.peer()].map(|peer| {
+        let mut psql = peer.psql();
+        psql.args(["-v", "ON_ERROR_STOP=0", "-f"])
+            .arg(script.path());
+        let told = psql.output().unwrap();
+        let errors = String::from_utf8(told.stderr).unwrap();
+        let errors: Vec<String> = errors
+            .lines()
+            .filter(|line| line.contains("ERROR"))
+            .map(String::from)
+            .collect();
+        assert_eq!(errors, Vec::<String>::new());
+        let told = String::from_utf8(told.stdout).unwrap();
+        let lists = told.split("## ").skip(1).map(|told| {
+            let (command, rows) = told.split_once('\n').unwrap();
+            // What is in no schema of the user's differs by nature.
+            let rows = match command.ends_with("s.*") {
+                true => rows.lines().filter(|line| line.contains('|')).count(),
+                false => 0,
+            };
+            format!("{command}: {rows} rows")
+        });
+        lists.collect::<Vec<_>>().join("\n")
+    });
+    assert_same_lines("lists", &told[1], &told[0]);
+    assert!(told[0].lines().count() > 100);
 }
 
 #[test]

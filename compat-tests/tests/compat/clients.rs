@@ -75,6 +75,11 @@ fn django_migrates_tests_and_queries_an_app() {
 }
 
 #[test]
+fn alembic_reflects_and_migrates_there_and_back() {
+    run_on_both("alembic", "alembic_driver.py");
+}
+
+#[test]
 fn node_postgres_reads_writes_and_listens() {
     let Some(modules) = installed("node_modules") else {
         return;

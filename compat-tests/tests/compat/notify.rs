@@ -434,16 +434,6 @@ async fn a_listener_that_does_not_read_costs_no_memory() {
     drop(stalled);
 }
 
-/// The processor time that a process has taken, in seconds.
-fn processor_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, fields) = stat.rsplit_once(')').unwrap();
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-    // Linux tells user space of 100 ticks a second everywhere.
-    ticks as f64 / 100.0
-}
-
 /// Listeners once asked again and again whether there was something, until the first commit.
 #[tokio::test(flavor = "multi_thread")]
 async fn listeners_of_an_idle_server_take_no_processor() {
@@ -452,8 +442,8 @@ async fn listeners_of_an_idle_server_take_no_processor() {
     for _ in 0..8 {
         listeners.push(listener(&server.peer(), &["a"]).await);
     }
-    let before = processor_seconds(server.pid());
+    let before = server.processor_time().as_secs_f64();
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    let taken = processor_seconds(server.pid()) - before;
+    let taken = server.processor_time().as_secs_f64() - before;
     assert!(taken < 0.5, "{taken} s of processor time in 2 s");
 }

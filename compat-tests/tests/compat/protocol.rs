@@ -3,7 +3,7 @@
 use futures::{SinkExt, TryStreamExt};
 use tidelog_compat_tests::Server;
 
-use crate::pair::{Pair, same_answers, text};
+use crate::pair::{Pair, Raw, same_answers, text};
 
 const TABLES: &str = "
     CREATE SCHEMA s;
@@ -473,5 +473,28 @@ async fn statement_timeout_ends_statements_that_write_many_rows() {
                 "{statement}"
             );
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_char_is_any_byte() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    let written = r#"SELECT 'é'::"char" AS a, '\303'::"char" AS b, '\101'::"char" AS c, '\303x'::"char" AS d, '\400'::"char" AS e,
+        'é'::text::"char" AS f, (-61)::"char" AS g, 0::"char" AS h, ('\303'::"char")::int AS i, ('\303'::"char")::text AS j,
+        '\303'::"char" = 'é'::"char" AS k"#;
+    same_answers(&tide, &pg, written).await;
+    pair.same_or_fail("SELECT 128::\"char\"");
+    let echo = "SELECT $1::\"char\" AS c, ($1::\"char\")::text AS t";
+    for byte in [0, 1, b'a', b'\\', 0x7f, 0x80, 0xc3, 0xff] {
+        let mut answers = Vec::new();
+        for client in [&tide, &pg] {
+            let row = client.query_one(echo, &[&Raw(vec![byte])]).await.unwrap();
+            answers.push((row.get::<_, Raw>(0), row.get::<_, Raw>(1)));
+        }
+        assert_eq!(
+            answers[0], answers[1],
+            "{byte} (left: Tidelog, right: PostgreSQL)"
+        );
     }
 }

@@ -364,6 +364,54 @@ async fn heavy_calls_keep_nobody_waiting_and_end_in_time() {
     }
 }
 
+/// Statements that go on below an aggregate, a window, a sort or a join for minutes.
+const LONG: [&str; 6] = [
+    "SELECT count(DISTINCT md5(i::text)) FROM generate_series(1, 90000000) AS i",
+    "SELECT sum(length(repeat('x', i % 1000))) FROM generate_series(1, 900000000) AS i",
+    "SELECT max(md5(a::text || b)) FROM generate_series(1, 90000) AS a, generate_series(1, 90000) AS b",
+    "SELECT count(*) FROM (SELECT unnest(string_to_array(repeat('a,', 1000), ',')) FROM generate_series(1, 9000000)) AS x",
+    "SELECT i, row_number() OVER (ORDER BY md5(i::text)) FROM generate_series(1, 30000000) AS i",
+    "SELECT sum(factorial(2000 + i % 100)) FROM generate_series(1, 1000000) AS i",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_any_more_ends_soon() {
+    let server = Server::start();
+    let mut left = Vec::new();
+    for sql in LONG {
+        let client = server.peer().connect().await;
+        left.push(tokio::spawn(async move {
+            let set = "SET statement_timeout = '300ms'";
+            client.batch_execute(set).await.unwrap();
+            let refused = client.batch_execute(sql).await.expect_err(sql);
+            assert_eq!(refused.code().unwrap().code(), "57014", "{sql}");
+        }));
+    }
+    // Others hang up.
+    let others = LONG.map(|sql| {
+        let mut other = TcpStream::connect(("127.0.0.1", server.pg_port())).unwrap();
+        let query = message(
+            b'Q',
+            sql.len() as u32 + 5,
+            &[sql.as_bytes(), b"\0"].concat(),
+        );
+        other.write_all(&[startup(), query].concat()).unwrap();
+        other
+    });
+    for left in left {
+        left.await.unwrap();
+    }
+    drop(others);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let before = server.processor_time();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let worked = server.processor_time() - before;
+    assert!(
+        worked < Duration::from_millis(400),
+        "it went on for {worked:?} of two seconds"
+    );
+}
+
 /// A cursor that nobody reads from keeps no thread.
 #[tokio::test(flavor = "multi_thread")]
 async fn suspended_cursors_of_heavy_queries_have_no_threads() {

@@ -134,9 +134,6 @@ async fn execute(
         Outcome::Subscribe(_) | Outcome::DeclareFeed { .. } | Outcome::FetchFeed(_) => {
             return Err(SqlError::unsupported("a cursor over HTTP").into());
         }
-        Outcome::Deallocate { .. } => {
-            return Err(SqlError::unsupported("prepared statements over HTTP").into());
-        }
     };
     let mut last = String::from("\"tag\":");
     tidelog_sql::json::write_string(&tag, &mut last);

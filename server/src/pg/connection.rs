@@ -12,7 +12,7 @@ use crate::auth;
 use crate::interrupts::{Ask, Interrupts, Stop, admin_shutdown};
 use crate::pg::auth::authenticate;
 use crate::pg::client::{Client, Incoming};
-use crate::pg::extended::{Portal, Statement};
+use crate::pg::extended::Portal;
 use crate::pg::listen::Channels;
 use crate::pg::listener::{PgServer, STARTUP_TIMEOUT};
 use crate::pg::messages::{Frontend, Malformed};
@@ -35,7 +35,6 @@ pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) interrupts: Interrupts,
     pub(super) session: Session,
-    pub(super) statements: HashMap<String, Arc<Statement>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) channels: Channels,
     /// The subscriptions behind cursors, by the cursors' names.
@@ -92,7 +91,6 @@ async fn open(server: Arc<PgServer>, opening: Box<Opening>) -> Option<Box<Connec
         client,
         interrupts,
         session,
-        statements: HashMap::new(),
         portals: HashMap::new(),
         feeds: HashMap::new(),
         skipping: false,
@@ -282,6 +280,11 @@ impl Connection {
                 self.skip_unless(done)
             }
             .boxed(),
+            Ok(Frontend::Bind(bind)) => async move {
+                let done = self.bind(bind).await;
+                self.skip_unless(done)
+            }
+            .boxed(),
             Ok(Frontend::Execute { portal, rows_max }) => async move {
                 let done = self.execute(&portal, rows_max).await;
                 self.skip_unless(done)
@@ -320,10 +323,6 @@ impl Connection {
                 self.skipping = false;
                 self.ready().await
             }
-            Frontend::Bind(bind) => {
-                let done = self.bind(bind);
-                self.skip_unless(done)
-            }
             Frontend::Describe(target) => {
                 let done = self.describe(&target);
                 self.skip_unless(done)
@@ -347,7 +346,10 @@ impl Connection {
             // What a client still sends after COPY has failed.
             Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
             // They have futures of their own.
-            Frontend::Query(_) | Frontend::Parse { .. } | Frontend::Execute { .. } => Ok(()),
+            Frontend::Query(_)
+            | Frontend::Parse { .. }
+            | Frontend::Bind(_)
+            | Frontend::Execute { .. } => Ok(()),
         }
     }
 
@@ -366,7 +368,11 @@ impl Connection {
             if let Some(message) = self.client.received() {
                 return Ok(message);
             }
-            self.client.flush().await?;
+            // Before Sync and Flush an answer may wait for more, unless it is an error.
+            match self.idle || self.skipping {
+                true => self.client.flush().await?,
+                false => self.client.flush_full().await?,
+            }
             let status = self.session.transaction_status();
             let idle_timeout = match status {
                 TransactionStatus::Idle => None,

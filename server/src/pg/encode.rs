@@ -178,11 +178,10 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
             }
             scratch.clear();
             text::write(value, ty, Style::default(), scratch);
-            // A "char" is a byte, whatever it is.
-            if ty == ColumnType::Char && scratch.is_empty() {
-                scratch.push('\0');
+            match ty {
+                ColumnType::Char => out.put_u8(text::character::byte(scratch)),
+                _ => out.put_slice(scratch.as_bytes()),
             }
-            out.put_slice(scratch.as_bytes());
         }
         DatumRef::Bool(v) => out.put_u8(u8::from(v)),
         DatumRef::Bytea(v) => out.put_slice(v),
@@ -491,12 +490,11 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
             Some(digits) => Some(text::parse(ty, &digits)?),
             None => None,
         },
-        ColumnType::Char if bytes == [0] => Some(Datum::Text(String::new())),
+        ColumnType::Char => array(bytes).map(|[byte]| Datum::Text(text::character::of_byte(byte))),
         ColumnType::Text
         | ColumnType::Varchar(_)
         | ColumnType::Bpchar(_)
         | ColumnType::Name
-        | ColumnType::Char
         | ColumnType::Json
         | ColumnType::Enum(_) => Some(text::parse(ty, utf8(bytes)?)?),
         ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_) => {

@@ -3,10 +3,8 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use tidelog_sql::{
-    ErrorKind, Outcome, OutputColumn, Parsed, Prepared, SqlError, TransactionStatus,
-};
-use tidelog_storage::{ColumnType, Datum};
+use tidelog_sql::{ClientStatement, ErrorKind, Outcome, SqlError};
+use tidelog_storage::Datum;
 
 use crate::interrupts::Stop;
 use crate::pg::connection::Connection;
@@ -17,35 +15,9 @@ use crate::pg::reply;
 use crate::pg::results::{Formats, Portion, Rows};
 use crate::pg::subscribe::Sending;
 
-/// A prepared statement; `None` for an empty query string.
-pub(super) struct Statement {
-    plan: Option<Planned>,
-    /// The types that the client gave its parameters.
-    types: Vec<Option<ColumnType>>,
-}
-
-struct Planned {
-    parsed: Parsed,
-    prepared: Prepared,
-    /// The catalog that it was planned with.
-    catalog_version: u64,
-}
-
-impl Statement {
-    fn parameters(&self) -> &[ColumnType] {
-        self.plan
-            .as_ref()
-            .map_or(&[], |plan| &plan.prepared.parameters)
-    }
-
-    fn columns(&self) -> Option<&[OutputColumn]> {
-        self.plan.as_ref()?.prepared.columns.as_deref()
-    }
-}
-
 /// A statement with its parameters' values, ready to run or running.
 pub(super) struct Portal {
-    statement: Arc<Statement>,
+    statement: Arc<ClientStatement>,
     parameters: Vec<Datum>,
     formats: Formats,
     state: PortalState,
@@ -81,7 +53,7 @@ impl Connection {
     /// Forgets a statement or a portal. Closing what does not exist is no error.
     pub(super) fn close_target(&mut self, target: &Target) {
         match target {
-            Target::Statement(name) => drop(self.statements.remove(name)),
+            Target::Statement(name) => drop(self.session.forget_statement(name)),
             Target::Portal(name) => drop(self.portals.remove(name)),
         }
         reply::bare(&mut self.client.out, b'3');
@@ -95,53 +67,20 @@ impl Connection {
     ) -> Result<(), Stop> {
         self.statement_begins();
         if name.is_empty() {
-            self.statements.remove("");
-        } else if self.statements.contains_key(&name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(error(ErrorKind::DuplicateStatement, message));
+            self.session.forget_statement("");
         }
         let types: Vec<_> = oids
             .iter()
             .map(|&oid| encode::parameter_type(oid, |oid| self.session.type_by_oid(oid)))
             .collect::<Result<_, _>>()?;
-        let mut statements = self.session.parse(sql)?;
-        if statements.len() > 1 {
-            let message = "cannot insert multiple commands into a prepared statement";
-            return Err(error(ErrorKind::SyntaxError, message));
-        }
-        let plan = match statements.pop() {
-            Some(parsed) => {
-                check_not_failed(self.session.transaction_status(), &parsed)?;
-                let catalog_version = self.session.catalog_version();
-                let prepared = self
-                    .interrupts
-                    .guard(pin!(self.session.prepare(&parsed, &types)))
-                    .await?;
-                Some(Planned {
-                    parsed,
-                    prepared,
-                    catalog_version,
-                })
-            }
-            None => None,
-        };
-        self.statements
-            .insert(name, Arc::new(Statement { plan, types }));
+        let prepared = self.session.prepare_text(sql, types);
+        let statement = self.interrupts.guard(pin!(prepared)).await?;
+        self.session.keep_statement(name, statement)?;
         reply::bare(&mut self.client.out, b'1');
         Ok(())
     }
 
-    fn statement(&self, name: &str) -> Result<&Arc<Statement>, Stop> {
-        self.statements.get(name).ok_or_else(|| {
-            let message = match name {
-                "" => "unnamed prepared statement does not exist".to_string(),
-                name => format!("prepared statement \"{name}\" does not exist"),
-            };
-            error(ErrorKind::InvalidStatementName, message)
-        })
-    }
-
-    pub(super) fn bind(&mut self, bind: Bind) -> Result<(), Stop> {
+    pub(super) async fn bind(&mut self, bind: Bind) -> Result<(), Stop> {
         let Bind {
             portal,
             statement: name,
@@ -149,7 +88,7 @@ impl Connection {
             parameters,
             result_formats,
         } = bind;
-        let statement = self.statement(&name)?.clone();
+        let statement = self.session.statement(&name)?.clone();
         let (formats, given) = (parameter_formats.len(), parameters.len());
         if formats > 1 && formats != given {
             let message =
@@ -194,6 +133,11 @@ impl Connection {
             );
             return Err(error(ErrorKind::ProtocolViolation, message));
         }
+        if let Some(plan) = &statement.plan {
+            let prepared = self.session.up_to_date(plan, &statement.types);
+            self.interrupts.guard(pin!(prepared)).await?;
+        }
+        statement.counts();
         let bound = Portal {
             statement,
             parameters: values,
@@ -215,7 +159,7 @@ impl Connection {
             return Ok(());
         }
         let (statement, formats) = match target {
-            Target::Statement(name) => (self.statement(name)?.clone(), None),
+            Target::Statement(name) => (self.session.statement(name)?.clone(), None),
             Target::Portal(name) => {
                 let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
                 (portal.statement.clone(), Some(portal.formats.clone()))
@@ -366,30 +310,15 @@ impl Connection {
     /// Runs a new portal's statement; `None` when it is empty.
     async fn start(
         &mut self,
-        statement: &Statement,
+        statement: &ClientStatement,
         parameters: &[Datum],
     ) -> Result<Option<Outcome>, Stop> {
         let Some(plan) = &statement.plan else {
             return Ok(None);
         };
         check_not_failed(self.session.transaction_status(), &plan.parsed)?;
-        let replanned;
-        let prepared = if self.session.catalog_version() == plan.catalog_version
-            || self.session.transaction_status() == TransactionStatus::Failed
-        {
-            &plan.prepared
-        } else {
-            replanned = self
-                .interrupts
-                .guard(pin!(self.session.prepare(&plan.parsed, &statement.types)))
-                .await?;
-            if replanned.columns != plan.prepared.columns
-                || replanned.parameters != plan.prepared.parameters
-            {
-                return Err(result_type_changed());
-            }
-            &replanned
-        };
+        let prepared = self.session.up_to_date(plan, &statement.types);
+        let prepared = self.interrupts.guard(pin!(prepared)).await?;
         // A statement alone before its Sync is its own transaction, so that an error of its commit comes
         // instead of its CommandComplete; several in a pipeline are one. What never ends is in no transaction.
         let alone = matches!(self.client.peek(), Some(Ok(Frontend::Sync)));
@@ -398,10 +327,10 @@ impl Connection {
         }
         let outcome = self
             .interrupts
-            .guard(pin!(self.session.execute(prepared, parameters)))
+            .guard(pin!(self.session.execute(&prepared, parameters)))
             .await?;
         if let Outcome::Rows { columns, .. } = &outcome
-            && Some(columns) != plan.prepared.columns.as_ref()
+            && Some(columns.as_slice()) != statement.columns()
         {
             return Err(result_type_changed());
         }

@@ -31,7 +31,7 @@ impl Connection {
     /// Runs a query string; ReadyForQuery is the caller's.
     pub(super) async fn simple_query(&mut self, sql: String) -> Result<(), Stop> {
         self.statement_begins();
-        self.statements.remove("");
+        self.session.forget_statement("");
         self.portals.remove("");
         let mut statements = VecDeque::from(self.session.parse(&sql)?);
         drop(sql);
@@ -144,20 +144,6 @@ impl Connection {
                 let feed = Sending::new(&self.server.feeds, *plan);
                 self.feeds.insert(name, feed);
                 self.complete("DECLARE CURSOR");
-            }
-            Outcome::Deallocate { name: None, .. } => {
-                self.statements.retain(|name, _| name.is_empty());
-                self.complete("DEALLOCATE ALL");
-            }
-            Outcome::Deallocate {
-                name: Some(name),
-                known,
-            } => {
-                if self.statements.remove(&name).is_none() && !known {
-                    let message = format!("prepared statement \"{name}\" does not exist");
-                    return Err(SqlError::new(ErrorKind::InvalidStatementName, message).into());
-                }
-                self.complete("DEALLOCATE");
             }
             Outcome::Rows { .. } | Outcome::Subscribe(_) | Outcome::FetchFeed(_) => {
                 return Err(SqlError::new(

@@ -24,7 +24,7 @@ pub(super) fn cut(ty: ColumnType, text: &str) -> Datum {
     Datum::Text(match ty {
         ColumnType::Varchar(Some(length)) => beginning(length).to_string(),
         ColumnType::Bpchar(Some(length)) => beginning(length).trim_end_matches(' ').to_string(),
-        ColumnType::Char => beginning(1).to_string(),
+        ColumnType::Char => text::character::parse(text),
         ColumnType::Name => text::parse(ty, text)
             .ok()
             .and_then(|name| match name {
@@ -38,13 +38,9 @@ pub(super) fn cut(ty: ColumnType, text: &str) -> Datum {
 
 /// The "char" of a code, which is written as a number.
 pub(super) fn character(code: &str) -> std::result::Result<Datum, SqlError> {
-    match code.parse::<i32>() {
-        Ok(0) => Ok(Datum::Text(String::new())),
-        Ok(code @ 1..=127) => Ok(Datum::Text(char::from(code as u8).to_string())),
-        Ok(-128..0) => Err(SqlError::unsupported(
-            "a \"char\" that is no character of ASCII",
-        )),
-        _ => {
+    match code.parse::<i8>() {
+        Ok(code) => Ok(Datum::Text(text::character::of_byte(code.cast_unsigned()))),
+        Err(_) => {
             let message = "\"char\" out of range";
             Err(SqlError::new(ErrorKind::NumericValueOutOfRange, message))
         }

@@ -185,7 +185,7 @@ impl Session {
                 self.drop_temporary().await?;
                 self.settings.reset_all();
                 self.set_setting(ROLE, Some(NO_ROLE))?;
-                self.named.clear();
+                self.statements.clear();
                 self.drawn.clear();
                 self.report_all();
                 self.change_channels(ChannelChange::Unlisten(None));
@@ -207,7 +207,7 @@ impl Session {
             }
             Statement::Deallocate { name, .. } => {
                 let all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
-                Ok(self.deallocate((!all).then(|| ddl::fold(name))))
+                self.deallocate((!all).then(|| ddl::fold(name)))
             }
             Statement::Lock(lock) => self.lock_tables(lock),
             Statement::UNLISTEN { channel } => {

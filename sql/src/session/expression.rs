@@ -155,12 +155,21 @@ pub(super) fn is_of_its_moment(text: &str) -> bool {
 }
 
 /// Whether a plan is one expression over nothing, which neither reads from tables nor waits.
-fn is_alone(plan: &LogicalPlan) -> bool {
+pub(super) fn is_alone(plan: &LogicalPlan) -> bool {
     let waits =
         |expr: &Expr| matches!(expr, Expr::ScalarFunction(call) if call.func.as_async().is_some());
     matches!(plan, LogicalPlan::Projection(projection)
         if matches!(*projection.input, LogicalPlan::EmptyRelation(_)))
         && !has(plan, |expr| waits(expr) || has_subquery(expr))
+}
+
+/// Whether what such a plan gives is known before it runs.
+pub(super) fn is_constant(plan: &LogicalPlan) -> bool {
+    let varies = |expr: &Expr| match expr {
+        Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
+        expr => matches!(expr, Expr::Unnest(_)),
+    };
+    is_alone(plan) && !has(plan, varies)
 }
 
 /// Whether an expression of a plan's root has such a part.

@@ -40,14 +40,6 @@ pub enum Outcome {
         /// The rows.
         rows: RowStream,
     },
-    /// DEALLOCATE of one prepared statement or (`None`) all, tag `DEALLOCATE` or `DEALLOCATE ALL`. `known` says
-    /// whether PREPARE had made it; else it may be one of the protocol's.
-    Deallocate {
-        /// The statement's name.
-        name: Option<String>,
-        /// Whether it was one of PREPARE's.
-        known: bool,
-    },
     /// SUBSCRIBE: endless rows; `copy` when it was wrapped in COPY (…) TO STDOUT.
     Subscribe(Box<SubscribePlan>),
     /// DECLARE … CURSOR FOR SUBSCRIBE, tag `DECLARE CURSOR`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -23,8 +23,8 @@ use tokio::sync::Semaphore;
 use super::expression::is_of_its_moment;
 use super::prepared::ToRun;
 use super::transaction::Block;
-use super::{QueryPlan, Session, bind};
-use crate::apart;
+use super::{QueryPlan, Session, scalars};
+use crate::apart::{self, Client};
 use crate::error::{SqlError, from_datafusion};
 use crate::functions;
 use crate::locking;
@@ -39,7 +39,7 @@ use crate::text::{Now, Style};
 use crate::turns::aside;
 
 /// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 10] = [
+const SESSION_NAMES: [&str; 11] = [
     STATEMENT_TIMESTAMP,
     "txid_current",
     "current_setting",
@@ -48,6 +48,7 @@ const SESSION_NAMES: [&str; 10] = [
     "pg_listening_channels",
     "notification_seq",
     "pg_cursors",
+    "pg_prepared_statements",
     "pg_stat_activity",
     "pg_locks",
 ];
@@ -80,20 +81,30 @@ fn is_large(plan: &LogicalPlan) -> Result<bool, SqlError> {
     Ok(nodes > NODES_FEW || expressions > EXPRESSIONS_FEW)
 }
 
+/// How a plan is run.
+pub(crate) struct Physical {
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// Whether that is to be apart from others' statements.
+    pub(crate) heavy: bool,
+}
+
 /// How a plan is run whose parameters have their values.
 async fn physical_of(
     state: &SessionState,
     plan: ToRun,
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    match plan {
-        ToRun::Analyzed(plan) => state.create_physical_plan(&plan).await,
-        ToRun::Optimized(plan) => {
-            let plan = optimize::with_values(plan, state)?;
-            state
-                .query_planner()
-                .create_physical_plan(&plan, state)
-                .await
+    let heavy = plan.heavy;
+    let physical = match plan.optimized {
+        false => state.create_physical_plan(&plan.plan).await?,
+        true => {
+            let plan = optimize::with_values(plan.plan, state)?;
+            let planner = state.query_planner();
+            planner.create_physical_plan(&plan, state).await?
         }
+    };
+    match heavy {
+        true => apart::watched(physical),
+        false => Ok(physical),
     }
 }
 
@@ -152,6 +163,7 @@ impl Session {
             activities: self.activities(),
             locks: &self.engine.locks,
             cursors: &|| self.cursor_infos(),
+            statements: &|| self.statements.infos(),
             sequences: self.sequences(),
             style,
             showing,
@@ -163,6 +175,7 @@ impl Session {
             || text.matches("SELECT").count() + text.matches("JOIN").count() > RELATIONS_FEW;
         let plan = aside(may_take_long, || planner.shown_query(query, given))?;
         Ok(QueryPlan {
+            heavy: apart::is_heavy(&plan),
             plan,
             catalog_version: catalog.version,
             reusable: !of_its_moment && !SESSION_NAMES.iter().any(|name| text.contains(name)),
@@ -178,20 +191,24 @@ impl Session {
     /// How a plan is run in a scope.
     pub(crate) async fn physical_plan(
         &self,
-        plan: ToRun,
+        mut plan: ToRun,
         scope: Arc<Scope>,
         types: &[ColumnType],
         values: &[Datum],
-    ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
-        let plan = match plan {
-            ToRun::Analyzed(plan) => ToRun::Analyzed(bind(plan, types, values)?),
-            ToRun::Optimized(plan) => ToRun::Optimized(bind(plan, types, values)?),
-        };
+    ) -> Result<Physical, SqlError> {
+        if !values.is_empty() {
+            let values = scalars(types, values)?;
+            plan.heavy |= values.iter().any(apart::is_large_value);
+            let values = ParamValues::from(values);
+            let bound = plan.plan.replace_params_with_values(&values);
+            plan.plan = bound.map_err(from_datafusion)?;
+        }
         let mut state = self.engine.state.clone();
         state.config_mut().set_extension(scope);
         state.execution_props_mut().query_execution_start_time = Some(self.work.started);
-        let threads = &self.engine.threads;
-        let planned = match (is_large(plan.plan())?, self.is_heavy(plan.plan())?) {
+        let (threads, client) = (&self.engine.threads, self.client());
+        let (large, heavy) = (is_large(&plan.plan)?, plan.heavy);
+        let planned = match (large, heavy) {
             (true, _) => {
                 let turn = LARGE_PLANS.acquire().await;
                 let turn = turn.expect("it is never closed");
@@ -199,20 +216,16 @@ impl Session {
                     let _turn = turn;
                     physical_of(&state, plan).await
                 };
-                threads.make(work).await
+                threads.make(client, work).await
             }
             (false, true) => {
                 let work = async move { physical_of(&state, plan).await };
-                threads.make(work).await
+                threads.make(client, work).await
             }
             (false, false) => physical_of(&state, plan).await,
         };
-        planned.map_err(from_datafusion)
-    }
-
-    /// Whether a plan is to be made and run apart from others' statements.
-    pub(crate) fn is_heavy(&self, plan: &LogicalPlan) -> Result<bool, SqlError> {
-        apart::is_heavy(plan).map_err(from_datafusion)
+        let plan = planned.map_err(from_datafusion)?;
+        Ok(Physical { plan, heavy })
     }
 
     /// The rows of a plan.
@@ -221,12 +234,20 @@ impl Session {
         plan: Arc<dyn ExecutionPlan>,
         heavy: bool,
     ) -> Result<SendableRecordBatchStream, SqlError> {
+        let (threads, client) = (&self.engine.threads, self.client());
         let context = self.engine.state.task_ctx();
         let rows = match heavy {
-            true => self.engine.threads.run(plan, context).await,
+            true => threads.run(client, plan, context).await,
             false => execute_stream(plan, context),
         };
         rows.map_err(from_datafusion)
+    }
+
+    fn client(&self) -> Client {
+        Client {
+            pid: self.pid(),
+            role: self.role().id,
+        }
     }
 
     /// The planners of expressions; the first that answers wins.
@@ -331,7 +352,7 @@ impl Session {
         values: &[Datum],
     ) -> Result<Vec<Datum>, SqlError> {
         let batches: Vec<_> = self
-            .run_plan(ToRun::Analyzed(plan), scope, types, values, false)
+            .run_plan(ToRun::analyzed(plan), scope, types, values, false)
             .await?
             .try_collect()
             .await?;

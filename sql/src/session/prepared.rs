@@ -55,11 +55,18 @@ impl Prepared {
 
     /// 0A000 when a plan made anew gives other columns than the client was told of.
     pub(crate) fn check_columns(&self, columns: &[OutputColumn]) -> Result<(), SqlError> {
-        if self.columns.as_deref() == Some(columns) {
-            return Ok(());
+        match self.columns.as_deref() == Some(columns) {
+            true => Ok(()),
+            false => Err(result_type_changed()),
         }
-        let message = "cached plan must not change result type";
-        Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
+    }
+
+    /// The same, of the statement prepared anew.
+    pub(super) fn check_anew(&self, anew: &Prepared) -> Result<(), SqlError> {
+        match self.columns == anew.columns && self.parameters == anew.parameters {
+            true => Ok(()),
+            false => Err(result_type_changed()),
+        }
     }
 
     /// As `check_columns`, of what RETURNING gives.
@@ -68,6 +75,13 @@ impl Prepared {
             self.check_columns(columns)?;
         }
         Ok(outcome)
+    }
+
+    /// Whether it runs in the same way whatever the values of its parameters are.
+    pub(super) fn is_generic(&self) -> bool {
+        let kept = |query: &QueryPlan| matches!(query.generic.plan.get(), Some(Some(_)));
+        let query = self.query.as_ref();
+        self.parameters.is_empty() || query.is_none_or(|query| query.short.is_some() || kept(query))
     }
 
     /// Whether it says OVERRIDING SYSTEM VALUE.
@@ -86,6 +100,11 @@ impl Prepared {
     }
 }
 
+fn result_type_changed() -> SqlError {
+    let message = "cached plan must not change result type";
+    SqlError::new(ErrorKind::FeatureNotSupported, message)
+}
+
 /// A planned query and what it was planned for.
 #[derive(Clone)]
 pub(crate) struct QueryPlan {
@@ -95,6 +114,8 @@ pub(crate) struct QueryPlan {
     pub(super) search_path: Vec<String>,
     pub(super) style: Style,
     pub(super) showing: Showing,
+    /// Whether it is to be made and run apart from others' statements.
+    pub(super) heavy: bool,
     /// Whether it says the same of the session each time it runs.
     pub(super) reusable: bool,
     /// What it amounts to, where that takes no plan.
@@ -111,17 +132,20 @@ pub(super) struct Generic {
 }
 
 /// A plan that is to run.
-pub(crate) enum ToRun {
-    /// As it was analyzed.
-    Analyzed(LogicalPlan),
-    /// As the optimizer leaves it for any values.
-    Optimized(LogicalPlan),
+pub(crate) struct ToRun {
+    pub(crate) plan: LogicalPlan,
+    /// Whether it is as the optimizer leaves it for any values, not as it was analyzed.
+    pub(super) optimized: bool,
+    /// Whether it is to be made and run apart from others' statements.
+    pub(super) heavy: bool,
 }
 
 impl ToRun {
-    pub(crate) fn plan(&self) -> &LogicalPlan {
-        match self {
-            ToRun::Analyzed(plan) | ToRun::Optimized(plan) => plan,
+    pub(crate) fn analyzed(plan: LogicalPlan) -> ToRun {
+        ToRun {
+            heavy: apart::is_heavy(&plan),
+            optimized: false,
+            plan,
         }
     }
 }
@@ -130,18 +154,17 @@ impl QueryPlan {
     /// The first time it is optimized for its values.
     pub(crate) fn to_run(&self, state: &SessionState) -> ToRun {
         let optimized = || match stays(&self.plan) {
-            true => aside(apart::is_heavy(&self.plan).unwrap_or(true), || {
-                state.optimize(&self.plan).ok()
-            }),
+            true => aside(self.heavy, || state.optimize(&self.plan).ok()),
             false => None,
         };
         let generic = match self.generic.runs.fetch_add(1, Ordering::Relaxed) {
             0 => &None,
             _ => self.generic.plan.get_or_init(optimized),
         };
-        match generic {
-            Some(plan) => ToRun::Optimized(plan.clone()),
-            None => ToRun::Analyzed(self.plan.clone()),
+        ToRun {
+            plan: generic.as_ref().unwrap_or(&self.plan).clone(),
+            optimized: generic.is_some(),
+            heavy: self.heavy,
         }
     }
 

@@ -1,6 +1,9 @@
-//! PREPARE, EXECUTE and DEALLOCATE.
+//! The statements that a client has prepared, by the protocol's Parse or by PREPARE: they share their names. EXECUTE and DEALLOCATE.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::sql::sqlparser::ast::{
     self, DataType, Expr, FunctionArg, FunctionArgExpr, ObjectName, Query, SetExpr, Statement,
@@ -8,18 +11,239 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::{ColumnType, Datum};
 
-use super::{Outcome, Prepared, Session};
+use super::{Outcome, Prepared, Session, TransactionStatus};
 use crate::ddl;
 use crate::ddl::table::like::written_type;
 use crate::error::{ErrorKind, SqlError};
+use crate::output::OutputColumn;
 use crate::parse::forms::EXECUTE;
 use crate::parse::walk::WalkMut;
 use crate::parse::{Body, Parsed, literal_text, parse_expression};
 use crate::row::{assign, placeholder};
+use crate::text::datetime::now_micros;
 use crate::types;
 
+/// A statement that a client has prepared.
+pub struct ClientStatement {
+    /// `None` for an empty query string.
+    pub plan: Option<Planned>,
+    /// The types that the client gave its parameters, `None` where it left them open.
+    pub types: Vec<Option<ColumnType>>,
+    /// What the client sent.
+    text: Arc<str>,
+    by_sql: bool,
+    prepared_us: i64,
+    generic_plans: AtomicI64,
+    custom_plans: AtomicI64,
+}
+
+/// A statement as it was parsed and planned.
+pub struct Planned {
+    /// As it was parsed.
+    pub parsed: Parsed,
+    /// As it was planned first: what the client knows of it.
+    first: Arc<Prepared>,
+    /// As it was planned last, and the catalog that it was planned with.
+    last: Mutex<(u64, Arc<Prepared>)>,
+}
+
+impl Planned {
+    fn new(parsed: Parsed, prepared: Prepared, catalog_version: u64) -> Planned {
+        let first = Arc::new(prepared);
+        Planned {
+            parsed,
+            last: Mutex::new((catalog_version, first.clone())),
+            first,
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, (u64, Arc<Prepared>)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientStatement {
+    /// The types of `$1`, `$2`, …
+    pub fn parameters(&self) -> &[ColumnType] {
+        let plan = self.plan.as_ref();
+        plan.map_or(&[], |plan| &plan.first.parameters)
+    }
+
+    /// The result's columns; `None` when it returns no rows.
+    pub fn columns(&self) -> Option<&[OutputColumn]> {
+        self.plan.as_ref()?.first.columns.as_deref()
+    }
+
+    /// It gets the values of its parameters, to be run.
+    pub fn counts(&self) {
+        let plan = self.plan.as_ref();
+        let generic = plan.is_none_or(|plan| plan.last().1.is_generic());
+        let plans = match generic {
+            true => &self.generic_plans,
+            false => &self.custom_plans,
+        };
+        plans.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What EXECUTE runs.
+    fn executable(&self) -> Result<&Planned, SqlError> {
+        let plan = self.plan.as_ref();
+        let plan = plan.filter(|plan| is_preparable(&plan.parsed.body));
+        plan.ok_or_else(|| SqlError::unsupported("EXECUTE of this statement"))
+    }
+}
+
+/// What PREPARE takes.
+fn is_preparable(body: &Body) -> bool {
+    matches!(body, Body::Sql(statement, _) if matches!(
+        **statement,
+        Statement::Query(_)
+            | Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+    ))
+}
+
+/// What pg_prepared_statements tells of a statement.
+pub(crate) struct StatementInfo {
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) prepared_us: i64,
+    pub(crate) parameters: Vec<ColumnType>,
+    pub(crate) by_sql: bool,
+    pub(crate) generic_plans: i64,
+    pub(crate) custom_plans: i64,
+}
+
+/// A session's.
+#[derive(Default)]
+pub(super) struct Statements {
+    named: BTreeMap<String, Arc<ClientStatement>>,
+    unnamed: Option<Arc<ClientStatement>>,
+}
+
+impl Statements {
+    /// Those that have names are forgotten.
+    pub(super) fn clear(&mut self) {
+        self.named.clear();
+    }
+
+    /// What pg_prepared_statements tells.
+    pub(super) fn infos(&self) -> Vec<StatementInfo> {
+        let info = |(name, statement): (&String, &Arc<ClientStatement>)| StatementInfo {
+            name: name.clone(),
+            text: statement.text.to_string(),
+            prepared_us: statement.prepared_us,
+            parameters: statement.parameters().to_vec(),
+            by_sql: statement.by_sql,
+            generic_plans: statement.generic_plans.load(Ordering::Relaxed),
+            custom_plans: statement.custom_plans.load(Ordering::Relaxed),
+        };
+        self.named.iter().map(info).collect()
+    }
+}
+
 impl Session {
-    /// Keeps a statement under a name, as long as the session lives.
+    /// Makes a statement of a query string that has one or none.
+    pub async fn prepare_text(
+        &mut self,
+        sql: &str,
+        types: Vec<Option<ColumnType>>,
+    ) -> Result<ClientStatement, SqlError> {
+        let mut statements = self.parse(sql)?;
+        if statements.len() > 1 {
+            let message = "cannot insert multiple commands into a prepared statement";
+            return Err(SqlError::new(ErrorKind::SyntaxError, message));
+        }
+        let Some(parsed) = statements.pop() else {
+            return Ok(self.prepared_now(None, types, sql.into(), false));
+        };
+        let catalog_version = self.catalog_version();
+        let prepared = self.prepare(&parsed, &types).await?;
+        let text = parsed.source().clone();
+        let plan = Planned::new(parsed, prepared, catalog_version);
+        Ok(self.prepared_now(Some(plan), types, text, false))
+    }
+
+    fn prepared_now(
+        &self,
+        plan: Option<Planned>,
+        types: Vec<Option<ColumnType>>,
+        text: Arc<str>,
+        by_sql: bool,
+    ) -> ClientStatement {
+        ClientStatement {
+            plan,
+            types,
+            text,
+            by_sql,
+            prepared_us: now_micros(),
+            generic_plans: AtomicI64::new(0),
+            custom_plans: AtomicI64::new(0),
+        }
+    }
+
+    /// A statement as it is planned with the present catalog; 0A000 when its columns or parameters are others then.
+    pub async fn up_to_date(
+        &mut self,
+        plan: &Planned,
+        types: &[Option<ColumnType>],
+    ) -> Result<Arc<Prepared>, SqlError> {
+        let (version, prepared) = plan.last().clone();
+        let present = self.catalog_version();
+        if version == present || self.transaction_status() == TransactionStatus::Failed {
+            return Ok(prepared);
+        }
+        let prepared = Arc::new(self.prepare(&plan.parsed, types).await?);
+        plan.first.check_anew(&prepared)?;
+        *plan.last() = (present, prepared.clone());
+        Ok(prepared)
+    }
+
+    /// Keeps a statement; 42P05 where there is one of that name, which is no other than the empty one.
+    pub fn keep_statement(
+        &mut self,
+        name: String,
+        statement: ClientStatement,
+    ) -> Result<(), SqlError> {
+        let statements = &mut self.statements;
+        if name.is_empty() {
+            statements.unnamed = Some(Arc::new(statement));
+            return Ok(());
+        }
+        if statements.named.contains_key(&name) {
+            let message = format!("prepared statement \"{name}\" already exists");
+            return Err(SqlError::new(ErrorKind::DuplicateStatement, message));
+        }
+        statements.named.insert(name, Arc::new(statement));
+        Ok(())
+    }
+
+    /// Forgets a statement, if it is there.
+    pub fn forget_statement(&mut self, name: &str) -> bool {
+        let forgotten = match name {
+            "" => self.statements.unnamed.take(),
+            name => self.statements.named.remove(name),
+        };
+        forgotten.is_some()
+    }
+
+    /// The statement of a name; 26000 without one.
+    pub fn statement(&self, name: &str) -> Result<&Arc<ClientStatement>, SqlError> {
+        let statement = match name {
+            "" => self.statements.unnamed.as_ref(),
+            name => self.statements.named.get(name),
+        };
+        statement.ok_or_else(|| {
+            let message = match name {
+                "" => "unnamed prepared statement does not exist".to_string(),
+                name => format!("prepared statement \"{name}\" does not exist"),
+            };
+            SqlError::new(ErrorKind::InvalidStatementName, message)
+        })
+    }
+
+    /// PREPARE.
     pub(super) fn prepare_named(
         &mut self,
         whole: &Parsed,
@@ -27,18 +251,8 @@ impl Session {
         given: &[DataType],
         statement: &Statement,
     ) -> Result<Outcome, SqlError> {
-        if self.named.contains_key(&name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(SqlError::new(ErrorKind::DuplicateStatement, message));
-        }
-        let preparable = matches!(
-            statement,
-            Statement::Query(_)
-                | Statement::Insert(_)
-                | Statement::Update(_)
-                | Statement::Delete(_)
-        );
-        if !preparable {
+        let parsed = whole.of(statement.clone());
+        if !is_preparable(&parsed.body) {
             return Err(SqlError::unsupported("PREPARE of this statement"));
         }
         let (catalog, path) = (self.catalog(), self.search_path());
@@ -49,17 +263,19 @@ impl Session {
             false => types::column_type_among(ty, &user_types).map(Some),
         };
         let given = given.iter().map(ty).collect::<Result<Vec<_>, _>>()?;
-        let prepared = self.prepare_inner(&whole.of(statement.clone()), &given)?;
-        self.named.insert(name, prepared);
+        let prepared = self.prepare_inner(&parsed, &given)?;
+        let plan = Planned::new(parsed, prepared, catalog.version);
+        let statement = self.prepared_now(Some(plan), given, whole.source().clone(), true);
+        self.keep_statement(name, statement)?;
         Ok(Outcome::Command("PREPARE".to_string()))
     }
 
-    /// The statement that EXECUTE names.
-    pub(super) fn named(&self, name: &str) -> Result<&Prepared, SqlError> {
-        self.named.get(name).ok_or_else(|| {
-            let message = format!("prepared statement \"{name}\" does not exist");
-            SqlError::new(ErrorKind::InvalidStatementName, message)
-        })
+    /// The columns that an EXECUTE gives.
+    pub(super) fn executed_columns(
+        &self,
+        name: &str,
+    ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
+        Ok(self.statement(name)?.executable()?.first.columns.clone())
     }
 
     /// The statement that an EXECUTE stands for, with its arguments in the place of the parameters.
@@ -78,8 +294,10 @@ impl Session {
                 ControlFlow::Continue(())
             }
         }
-        let prepared = self.named(name)?;
+        let kept = self.statement(name)?;
+        let prepared = &kept.executable()?.first;
         check_count(name, prepared, arguments)?;
+        kept.counts();
         if prepared.as_of().is_some() {
             return Err(SqlError::unsupported("EXECUTE here of a query AS OF"));
         }
@@ -89,7 +307,7 @@ impl Session {
         });
         let typed = typed.collect::<Result<Vec<_>, _>>()?;
         let statement = prepared.statement.clone().into_statement();
-        let mut statement = statement.expect("only statements of PostgreSQL's are prepared");
+        let mut statement = statement.expect("only statements of PostgreSQL's are executable");
         let _ = statement.walk_mut(&mut Fill(&typed));
         Ok(statement)
     }
@@ -155,12 +373,15 @@ impl Session {
         name: &str,
         arguments: &[Expr],
     ) -> Result<Outcome, SqlError> {
-        let prepared = self.named(name)?.clone();
-        check_count(name, &prepared, arguments)?;
+        let kept = self.statement(name)?.clone();
+        let plan = kept.executable()?;
+        check_count(name, &plan.first, arguments)?;
+        let prepared = self.up_to_date(plan, &kept.types).await?;
         let mut values: Vec<Datum> = Vec::with_capacity(arguments.len());
         for (at, (argument, ty)) in arguments.iter().zip(&prepared.parameters).enumerate() {
             values.push(self.argument(at, argument, *ty).await?);
         }
+        kept.counts();
         let reshaped = self.of_shapes(&prepared, &values).transpose()?;
         let prepared = reshaped.as_ref().unwrap_or(&prepared);
         Box::pin(self.execute_inner(prepared, &values)).await
@@ -176,16 +397,20 @@ impl Session {
         assign(value, from, ty, &name, self.style())
     }
 
-    /// Forgets a statement of PREPARE, or all of them; the server does the same with those of the protocol.
-    pub(super) fn deallocate(&mut self, name: Option<String>) -> Outcome {
-        let known = match &name {
-            Some(name) => self.named.remove(name).is_some(),
+    /// DEALLOCATE of a statement, or of all that have names.
+    pub(super) fn deallocate(&mut self, name: Option<String>) -> Result<Outcome, SqlError> {
+        let tag = match name {
+            Some(name) => {
+                self.statement(&name)?;
+                self.forget_statement(&name);
+                "DEALLOCATE"
+            }
             None => {
-                self.named.clear();
-                true
+                self.statements.clear();
+                "DEALLOCATE ALL"
             }
         };
-        Outcome::Deallocate { name, known }
+        Ok(Outcome::Command(tag.to_string()))
     }
 }
 

@@ -1,12 +1,12 @@
-//! Rows of pg_stat_activity, pg_locks and pg_cursors.
+//! Rows of pg_stat_activity, pg_locks, pg_cursors and pg_prepared_statements.
 
 use tidelog_storage::{Catalog, DatabaseId, Datum};
 
 use super::pg_catalog::oid;
-use super::{Named, table_oid, text};
+use super::{Named, table_oid, text, type_facts};
 use crate::activity::Activity;
 use crate::locks::{LockMode, Locked, ShownLock};
-use crate::session::CursorInfo;
+use crate::session::{CursorInfo, StatementInfo};
 
 /// A session in pg_stat_activity, with what it waits for; what it does is shown to who may know it.
 pub(super) fn row(
@@ -108,7 +108,7 @@ pub(super) fn lock_row(lock: &ShownLock, catalog: &Catalog) -> Named {
 }
 
 /// A session's cursors in pg_cursors.
-pub(super) fn cursors(cursors: Vec<CursorInfo>) -> Vec<Named> {
+pub(crate) fn cursor_rows(cursors: Vec<CursorInfo>) -> Vec<Named> {
     let row = |cursor: CursorInfo| {
         vec![
             ("name", text(cursor.name)),
@@ -120,4 +120,22 @@ pub(super) fn cursors(cursors: Vec<CursorInfo>) -> Vec<Named> {
         ]
     };
     cursors.into_iter().map(row).collect()
+}
+
+/// A session's statements in pg_prepared_statements.
+pub(crate) fn statement_rows(statements: Vec<StatementInfo>) -> Vec<Named> {
+    let row = |statement: StatementInfo| {
+        let types = statement.parameters.iter();
+        let types: Vec<_> = types.map(|ty| type_facts(*ty).0.to_string()).collect();
+        vec![
+            ("name", text(statement.name)),
+            ("statement", text(statement.text)),
+            ("prepare_time", Datum::TimestampTz(statement.prepared_us)),
+            ("parameter_types", text(format!("{{{}}}", types.join(",")))),
+            ("from_sql", Datum::Bool(statement.by_sql)),
+            ("generic_plans", Datum::Int8(statement.generic_plans)),
+            ("custom_plans", Datum::Int8(statement.custom_plans)),
+        ]
+    };
+    statements.into_iter().map(row).collect()
 }

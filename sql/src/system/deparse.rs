@@ -409,10 +409,15 @@ pub(super) fn index_column(table: &TableDef, id: ColumnId, bare: bool) -> String
 /// The condition of an index.
 pub(super) fn predicate(table: &TableDef, id: ColumnId, bare: bool) -> String {
     let written = table.computed_of(id).map(|of| of.expression.as_str());
-    let shown = over_as(table, written.unwrap_or_default(), bare);
+    let written = written.unwrap_or_default();
+    let shown = over_as(table, written, bare);
+    let stands_alone = matches!(
+        parse_expression(written),
+        Ok(Expr::Identifier(_) | Expr::Function(_))
+    );
     match bare {
         true => pretty(shown),
-        false if shown.starts_with('(') => shown,
+        false if stands_alone || shown.starts_with('(') => shown,
         false => format!("({shown})"),
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn description(name: &str) -> &str {
 }
 
 /// The rows of settings with these names and values.
-pub(super) fn rows(settings: Vec<(String, String)>) -> Vec<Named> {
+pub(crate) fn settings_rows(settings: Vec<(String, String)>) -> Vec<Named> {
     let defaults: HashMap<&str, &str> = crate::settings::defaults().collect();
     let row = |(name, value): (String, String)| {
         // PostgreSQL leaves out those of a session's own making, too.
