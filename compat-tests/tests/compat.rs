@@ -66,6 +66,8 @@ mod indexes;
 mod isolation;
 #[path = "compat/json.rs"]
 mod json;
+#[path = "compat/jsonpath.rs"]
+mod jsonpath;
 #[path = "compat/kalamdb_defects.rs"]
 mod kalamdb_defects;
 #[path = "compat/lifecycle.rs"]

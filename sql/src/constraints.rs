@@ -89,7 +89,7 @@ impl Session {
     ) -> Result<(), SqlError> {
         self.check_new_rows(table, writes).await?;
         self.write(table, writes).await?;
-        if self.is_replica() {
+        if self.is_replica() || table.triggers_disabled {
             return Ok(());
         }
         let checked = self.check_parents(table, writes).await;

@@ -13,6 +13,7 @@ mod format;
 mod hash;
 mod identifiers;
 pub(crate) mod json;
+mod jsonpath;
 mod math;
 mod missing;
 pub(crate) mod moments;
@@ -33,7 +34,7 @@ mod strings;
 mod subquery;
 mod sum;
 pub(crate) mod time;
-mod to_char;
+pub(crate) mod to_char;
 pub(crate) mod varying;
 
 use std::hash::{Hash, Hasher};
@@ -81,6 +82,17 @@ const FAMILIES: &[&[call::Function]] = &[
     format::FUNCTIONS,
     hash::FUNCTIONS,
     identifiers::FUNCTIONS,
+    jsonpath::OPERATORS,
+    jsonpath::EXISTS,
+    jsonpath::EXISTS_TZ,
+    jsonpath::MATCH,
+    jsonpath::MATCH_TZ,
+    jsonpath::QUERY,
+    jsonpath::QUERY_TZ,
+    jsonpath::ARRAY,
+    jsonpath::ARRAY_TZ,
+    jsonpath::FIRST,
+    jsonpath::FIRST_TZ,
     math::FUNCTIONS,
     math::TRIGONOMETRY,
     printed::FUNCTIONS,

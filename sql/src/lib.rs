@@ -25,6 +25,7 @@ mod in_turn;
 mod index_scan;
 mod insert;
 pub mod json;
+mod jsonpath;
 mod locking;
 mod locks;
 mod lookup_join;

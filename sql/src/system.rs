@@ -153,6 +153,7 @@ fn shape(ty: &str) -> Shape {
     match ty {
         "oidvector" => Shape::Vector(ColumnType::Oid),
         "int2vector" => Shape::Vector(ColumnType::Int2),
+        "_char" => Shape::Array(ColumnType::Char),
         "_oid" => Shape::Array(ColumnType::Oid),
         "_int2" => Shape::Array(ColumnType::Int2),
         "_int4" => Shape::Array(ColumnType::Int4),
@@ -623,6 +624,7 @@ fn printed_facts(of: PrintedType) -> (i64, i32, i16) {
         PrintedType::Int8range => (3926, -1),
         PrintedType::Oidvector => (30, -1),
         PrintedType::Int2vector => (22, -1),
+        PrintedType::Jsonpath => (4072, -1),
         // Extensions' types have no numbers of their own in PostgreSQL. These are below those that pg_dump takes for
         // objects of users.
         PrintedType::Citext => (9900, -1),
@@ -686,6 +688,7 @@ fn array_oid(element: ElementType) -> i64 {
             PrintedType::Int8range => 3927,
             PrintedType::Oidvector => 1013,
             PrintedType::Int2vector => 1006,
+            PrintedType::Jsonpath => 4073,
             PrintedType::Citext => 9901,
             PrintedType::Hstore => 9903,
         },

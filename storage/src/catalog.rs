@@ -372,6 +372,9 @@ pub struct TableDef {
     /// Whose rows it has when it is a materialized view.
     #[serde(default)]
     pub materialized: Option<Materialized>,
+    /// Whether DISABLE TRIGGER ALL was said of it: its rows obey no foreign key, and what becomes of them is told to none.
+    #[serde(default)]
+    pub triggers_disabled: bool,
     /// The expressions that its indexes have as columns and conditions.
     #[serde(default)]
     pub computed: Vec<ComputedDef>,
@@ -421,6 +424,7 @@ impl TableDef {
             layouts: BTreeMap::from([(1, layout)]),
             comments: Vec::new(),
             materialized: None,
+            triggers_disabled: false,
             computed: Vec::new(),
             compiled: Compiled::default(),
         }

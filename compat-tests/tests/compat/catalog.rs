@@ -199,3 +199,130 @@ fn the_standards_view_of_privileges() {
         pair.same(query);
     }
 }
+
+/// Tools that compare schemas read the conditions of checks in PostgreSQL's form.
+#[test]
+fn checks_are_shown_in_postgresqls_form() {
+    let pair = Pair::start();
+    let checks = [
+        "id > 0",
+        "s > 0",
+        "b >= 0",
+        "p > 0",
+        "pn >= 1.5",
+        "p <> -1",
+        "r > 0",
+        "d > 1.5",
+        "d < 10",
+        "st <> ''",
+        "st IN ('p', 'q')",
+        "v IN ('a', 'b')",
+        "v = 'a'",
+        "st NOT IN ('x', 'y')",
+        "id IN (1, 2, 3)",
+        "b IN (1, 2)",
+        "s IN (1, 2)",
+        "p IN (1, 2.5)",
+        "id IN (1)",
+        "v IN ('a')",
+        "id BETWEEN 1 AND 5 AND id <> 3",
+        "id NOT BETWEEN 1 AND 5",
+        "p BETWEEN 0 AND 100",
+        "st LIKE 'a%'",
+        "v LIKE 'a%'",
+        "st NOT LIKE 'a%'",
+        "st ILIKE 'a%'",
+        "v NOT ILIKE 'x'",
+        "st ~ '^a'",
+        "v ~* 'b'",
+        "v !~ 'c'",
+        "length(st) > 3",
+        "length(v) < 10",
+        "char_length(v) BETWEEN 2 AND 5",
+        "lower(st) = st",
+        "lower(v) = v",
+        "lower(v) = 'a'",
+        "ok",
+        "NOT ok",
+        "ok IS TRUE",
+        "st IS NOT NULL",
+        "st IS NULL OR v IS NOT NULL",
+        "id > 0 AND s > 0 AND b > 0",
+        "id > 0 OR s > 0 AND b > 0",
+        "(id > 0 OR s > 0) AND b > 0",
+        "id > 0 AND (s > 0 AND b > 0)",
+        "dt > '2020-01-01'",
+        "ts >= '2020-01-01 10:00'",
+        "id > s",
+        "id + s > 0",
+        "id * 2 <> 4",
+        "coalesce(id, 0) > 0",
+        "st = 'a' OR st = 'b'",
+        "id % 2 = 0",
+        "-id < 0",
+        "st IS DISTINCT FROM 'x'",
+        "c = 'abc'",
+        "u <> '00000000-0000-0000-0000-000000000000'",
+        "b <> 5000000000",
+        "dt BETWEEN '2020-01-01' AND '2021-01-01'",
+        "id = ANY (ARRAY[1, 2])",
+        "st = ANY (ARRAY['a', 'b'])",
+        "v::text = ANY (ARRAY['a', 'b'])",
+        "iv > '1 hour'",
+        "ok = true",
+        "st || v <> 'x'",
+        "p > id",
+        "id > 1.5",
+        "dt < ts::date",
+        "cardinality(tags) > 0",
+        "abs(id) < 10",
+        "upper(st) = 'A'",
+        "jsonb_typeof(j) = 'object'",
+        "st = 'it''s'",
+        "id >= -5",
+        "pn > -1.5",
+        "id IS NOT NULL AND id > 0",
+        "starts_with(st, 'a')",
+        "dt IN ('2020-01-01', '2020-01-02')",
+        "c IN ('a', 'b')",
+        "r IN (1, 2)",
+        "d IN (1, 2.5)",
+        "m IN ('sad', 'odd')",
+        "m <> 'sad'",
+        "NOT (id > 0 AND s > 0)",
+        "\"Odd Name\" > 0",
+    ];
+    let checks = checks.map(|check| format!("CHECK ({check})")).join(", ");
+    pair.run(&format!(
+        "CREATE TYPE mood AS ENUM ('sad', 'odd', 'glad');
+         CREATE TABLE c (id int, s smallint, b bigint, p numeric(10, 2), pn numeric, r real, d double precision, st text, v varchar(20), c char(3), ok boolean, dt date,
+             ts timestamp, u uuid, j jsonb, tags text[], iv interval, m mood, \"Odd Name\" int, {checks});"
+    ));
+    for query in [
+        "SELECT conname, pg_get_constraintdef(oid) AS d, pg_get_expr(conbin, conrelid) AS e FROM pg_constraint WHERE conrelid = 'c'::regclass ORDER BY conname",
+        "SELECT constraint_name, check_clause FROM information_schema.check_constraints WHERE constraint_name LIKE 'c\\_%' AND constraint_name NOT LIKE '%not_null' ORDER BY 1",
+    ] {
+        pair.same(query);
+    }
+}
+
+/// Constants of defaults without the modifiers of their columns' types, and how the keys of indexes are sorted.
+#[test]
+fn defaults_and_orders_of_keys() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE d (a numeric DEFAULT '0', b numeric(10, 2) DEFAULT 0, c numeric DEFAULT 1.5, d bit(8) DEFAULT B'00000011', e bit varying(4) DEFAULT '0011',
+             f numeric(10, 2)[] DEFAULT '{}', g varchar(3)[] DEFAULT '{}', h bit(3) DEFAULT '101', i numeric DEFAULT 99999999999999999999, j varbit DEFAULT B'1',
+             k numeric(5, 1) DEFAULT '-1.5', l int DEFAULT '0');
+         CREATE TABLE i (a int PRIMARY KEY, b int, c int);
+         CREATE INDEX by_b ON i (b DESC, a NULLS FIRST, (c + 1)) INCLUDE (c);",
+    );
+    for query in [
+        "SELECT attname, pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum WHERE adrelid = 'd'::regclass ORDER BY attnum",
+        "SELECT n, p, pg_index_column_has_property('by_b', n, p) FROM generate_series(0, 5) n, unnest(ARRAY['asc', 'desc', 'nulls_first', 'nulls_last', 'orderable', 'distance_orderable', 'returnable', 'search_array', 'search_nulls', 'x']) p ORDER BY n, p",
+        "SELECT array_agg(pg_index_column_has_property(indexrelid, n::int2, 'ASC')) FROM pg_index, generate_series(1, 2) n WHERE indrelid = 'i'::regclass GROUP BY indexrelid::regclass::text ORDER BY indexrelid::regclass::text",
+        "SELECT pg_typeof(proargmodes), count(*) > 0 FROM pg_proc WHERE proargmodes OPERATOR(pg_catalog.&&) ARRAY['o', 't']::\"char\"[] GROUP BY 1",
+    ] {
+        pair.same(query);
+    }
+}

@@ -536,3 +536,59 @@ async fn a_deferred_key_stays_with_the_row_that_had_it() {
         .await;
     }
 }
+
+/// `DISABLE TRIGGER ALL`, with which fixtures and dumps load tables in any order: none of the table's foreign keys is looked
+/// after, nor what becomes of the rows that refer to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_whose_triggers_are_disabled() {
+    play(
+        "CREATE TABLE pa (id int PRIMARY KEY);
+         CREATE TABLE ch (id int PRIMARY KEY, p int REFERENCES pa ON DELETE CASCADE, n int CHECK (n > 0));
+         CREATE TABLE other (p int REFERENCES pa);
+         ALTER TABLE ch DISABLE TRIGGER ALL;
+         INSERT INTO ch VALUES (1, 1, 1);
+         INSERT INTO ch VALUES (1, 1, 1);
+         INSERT INTO ch VALUES (2, 1, 0);
+         INSERT INTO other VALUES (1);
+         INSERT INTO pa VALUES (1), (2), (3);
+         INSERT INTO ch VALUES (2, 2, 2), (3, 3, 3);
+         DELETE FROM pa WHERE id = 2;
+         ALTER TABLE pa DISABLE TRIGGER ALL;
+         DELETE FROM pa WHERE id = 3;
+         SELECT * FROM ch ORDER BY id;
+         ALTER TABLE pa ENABLE TRIGGER ALL;
+         DELETE FROM pa WHERE id = 1;
+         SELECT * FROM ch ORDER BY id;
+         ALTER TABLE ch ENABLE TRIGGER USER;
+         UPDATE ch SET p = 7;
+         ALTER TABLE ch ENABLE TRIGGER ALL;
+         UPDATE ch SET p = 8;
+         INSERT INTO ch VALUES (4, 9, 9);
+         ALTER TABLE ch DISABLE TRIGGER USER;
+         INSERT INTO ch VALUES (4, 9, 9);
+         BEGIN;
+         ALTER TABLE ch DISABLE TRIGGER ALL;
+         INSERT INTO ch VALUES (4, 9, 9);
+         ROLLBACK;
+         INSERT INTO ch VALUES (4, 9, 9);
+         BEGIN;
+         ALTER TABLE ch DISABLE TRIGGER ALL;
+         ALTER TABLE other DISABLE TRIGGER ALL;
+         INSERT INTO ch VALUES (4, 9, 9);
+         INSERT INTO other VALUES (5);
+         ALTER TABLE ch ENABLE TRIGGER ALL;
+         COMMIT;
+         INSERT INTO other VALUES (6);
+         INSERT INTO ch VALUES (5, 9, 9);
+         ALTER TABLE ONLY other ENABLE TRIGGER ALL;
+         INSERT INTO other VALUES (7);
+         ALTER TABLE ch DISABLE TRIGGER nosuch;
+         ALTER TABLE ch ENABLE TRIGGER \"all\";
+         ALTER TABLE ch ENABLE ALWAYS TRIGGER nosuch;
+         ALTER TABLE ch ENABLE REPLICA TRIGGER nosuch;
+         ALTER TABLE IF EXISTS nosuch DISABLE TRIGGER ALL;
+         ALTER TABLE nosuch DISABLE TRIGGER ALL;
+         SELECT * FROM other ORDER BY p",
+    )
+    .await;
+}

@@ -514,3 +514,22 @@ async fn frames_reach_as_far_as_constants_and_parameters_say() {
     assert_eq!(in_tide.params(), in_pg.params());
     pair.same("PREPARE p AS SELECT sum(a) OVER (ORDER BY a ROWS $1 PRECEDING) FROM w; EXECUTE p (1); EXECUTE p (0)");
 }
+
+/// `OPERATOR(pg_catalog.…)` around whatever works without.
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_with_their_schema() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT ARRAY[1] OPERATOR(pg_catalog.<@) ARRAY[1, 2] AS a, ARRAY[1, 2] operator(pg_catalog.@>) ARRAY[3] AS b, ARRAY['i'] OPERATOR(pg_catalog.&&) ARRAY['i', 'o'] AS c",
+            "SELECT B'1100' OPERATOR(pg_catalog.&) B'0100' AS a, 6 OPERATOR(pg_catalog.&) 3 AS b, 6 OPERATOR(pg_catalog.|) 3 AS c, 6 OPERATOR(pg_catalog.#) 3 AS d, 6 OPERATOR(pg_catalog.<<) 3 AS e, 60 OPERATOR(pg_catalog.>>) 3 AS f",
+            "SELECT 7 OPERATOR(pg_catalog.%) 4 AS a, 2.0 OPERATOR(pg_catalog.^) 3 AS b, 'abc' OPERATOR(pg_catalog.^@) 'ab' AS c",
+            r#"SELECT '{"a": [1]}'::jsonb OPERATOR(pg_catalog.->) 'a' AS a, '{"a": [1]}'::jsonb OPERATOR(pg_catalog.->>) 'a' AS b, '{"a": [1]}'::jsonb OPERATOR(pg_catalog.#>) '{a,0}' AS c, '{"a": [1]}'::jsonb OPERATOR(pg_catalog.#>>) '{a,0}' AS d, '{"a": 1}'::jsonb OPERATOR(pg_catalog.#-) '{a}' AS e"#,
+            r#"SELECT '{"a": 1}'::jsonb OPERATOR(pg_catalog.?) 'a' AS a, '{"a": 1}'::jsonb OPERATOR(pg_catalog.?|) '{a,b}' AS b, '{"a": 1}'::jsonb OPERATOR(pg_catalog.?&) '{a,b}' AS c, '{"a": 1}'::jsonb OPERATOR(pg_catalog.@>) '{}' AS d, '{}'::jsonb OPERATOR(pg_catalog.<@) '1' AS e"#,
+        ],
+    )
+    .await;
+}

@@ -447,6 +447,16 @@ pub(super) fn alter(
                 let name = fold(column_name);
                 finish.extend(alter_column(scope, &mut table, &name, op, evaluate)?);
             }
+            AlterTableOperation::DisableTrigger { name } => {
+                switch_triggers(&mut table, name, true)?;
+            }
+            AlterTableOperation::EnableTrigger { name } => {
+                switch_triggers(&mut table, name, false)?;
+            }
+            AlterTableOperation::EnableAlwaysTrigger { name }
+            | AlterTableOperation::EnableReplicaTrigger { name } => {
+                return Err(no_trigger(&table, name));
+            }
             other => {
                 return Err(SqlError::unsupported(format!(
                     "ALTER TABLE … {}",
@@ -482,6 +492,22 @@ pub(super) fn alter(
         plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     }
     Ok(plan)
+}
+
+/// `DISABLE TRIGGER ALL` and ENABLE are about foreign keys; of users there are no triggers, so `USER` changes nothing.
+fn switch_triggers(table: &mut TableDef, name: &Ident, disabled: bool) -> Result<(), SqlError> {
+    match (name.quote_style, fold(name).as_str()) {
+        (None, "all") => table.triggers_disabled = disabled,
+        (None, "user") => {}
+        _ => return Err(no_trigger(table, name)),
+    }
+    Ok(())
+}
+
+fn no_trigger(table: &TableDef, name: &Ident) -> SqlError {
+    let (trigger, table) = (fold(name), &table.name);
+    let message = format!("trigger \"{trigger}\" for table \"{table}\" does not exist");
+    SqlError::new(ErrorKind::UndefinedObject, message)
 }
 
 /// A PRIMARY KEY clause.

@@ -43,17 +43,12 @@ impl Function {
         use ColumnType::{
             Array, Date, Interval, Json, Jsonb, Time, TimeTz, Timestamp, TimestampTz,
         };
-        let depends = |ty: ColumnType| {
-            matches!(
-                ty,
-                Date | Time(_)
-                    | TimeTz(_)
-                    | Timestamp(_)
-                    | TimestampTz(_)
-                    | Interval(_)
-                    | Json
-                    | Jsonb
-            ) || matches!(ty, Array(element) if element != ElementType::Text)
+        let depends = |ty: ColumnType| match ty {
+            Date | Time(_) | TimeTz(_) | Timestamp(_) | TimestampTz(_) | Interval(_) => true,
+            // What has the text of a moment in it asks for no zone unless it says so.
+            Json | Jsonb => self.volatility != Volatility::Immutable,
+            Array(element) => element != ElementType::Text,
+            _ => false,
         };
         let of_params = self.params.iter().any(|param| match param {
             Param::Of(ty) => depends(*ty),
@@ -549,12 +544,14 @@ impl Function {
     }
 
     fn field(&self, name: &str, result: ColumnType) -> Field {
-        match self.set {
-            true => {
+        match (self.set, result.array()) {
+            // What the elements are stands in the field of their array.
+            (true, Some(array)) => array.field(name, true),
+            (true, None) => {
                 let item = Field::new_list_field(result.arrow(), true);
                 Field::new(name, DataType::List(Arc::new(item)), true)
             }
-            false => result.field(name, true),
+            (false, _) => result.field(name, true),
         }
     }
 }

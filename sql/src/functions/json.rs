@@ -17,8 +17,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements, PrintedType};
 
+use super::call as overloads;
 use crate::error::{ErrorKind, SqlError};
 use crate::json::{write_lines, write_string, write_value};
 use crate::output;
@@ -30,6 +31,9 @@ pub(crate) use parameters::{parameters, takes};
 
 /// What stands before a row or an array that is an element of `json_agg`.
 pub(crate) const NEW_LINE: &str = "\n ";
+
+/// The type of paths.
+pub(crate) const JSONPATH: ColumnType = ColumnType::Printed(PrintedType::Jsonpath);
 
 /// What a function does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +99,13 @@ pub(crate) fn operator(
         ColumnType::Json => false,
         _ => return None,
     };
+    match op {
+        BinaryOperator::AtQuestion if jsonb => {
+            return overloads::named("jsonb_path_exists_opr", style);
+        }
+        BinaryOperator::AtAt if jsonb => return overloads::named("jsonb_path_match_opr", style),
+        _ => {}
+    }
     let op = match op {
         BinaryOperator::Arrow => Op::Get { text: false },
         BinaryOperator::LongArrow => Op::Get { text: true },
@@ -127,6 +138,7 @@ pub(crate) fn operand(op: &BinaryOperator) -> ColumnType {
         BinaryOperator::AtArrow | BinaryOperator::ArrowAt | BinaryOperator::StringConcat => {
             ColumnType::Jsonb
         }
+        BinaryOperator::AtQuestion | BinaryOperator::AtAt => JSONPATH,
         _ => ColumnType::Text,
     }
 }
@@ -166,7 +178,7 @@ pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         ("assigned", super::ASSIGNED) | ("slice_assigned", super::SLICE_ASSIGNED) => Op::Assign,
         ("list_of_elements", _) => Op::Elements { text: false },
         ("list_of_elements_text", _) => Op::Elements { text: true },
-        ("list_of_keys", _) => Op::Keys,
+        ("list_of_keys" | "list_of_each_keys" | "list_of_each_text_keys", _) => Op::Keys,
         ("list_of_values", _) => Op::Values { text: false },
         ("list_of_values_text", _) => Op::Values { text: true },
         ("array_of", _) => Op::ArrayOf,
@@ -411,12 +423,20 @@ impl JsonFunction {
             }
             Op::Keys | Op::Values { .. } => {
                 if scan::kind(json) != Kind::Object {
-                    let message = match (self.op, scan::kind(json)) {
-                        (Op::Keys, Kind::Array) => "cannot call jsonb_object_keys on an array",
-                        (Op::Keys, _) => "cannot call jsonb_object_keys on a scalar",
-                        _ => "cannot call jsonb_each on a non-object",
-                    };
-                    return Err(refused(message));
+                    let is_array = scan::kind(json) == Kind::Array;
+                    let what = if is_array { "an array" } else { "a scalar" };
+                    let called = parameters(&self.name).map(|of| of.name);
+                    let called = called.unwrap_or_default();
+                    return Err(refused(
+                        &match (called.ends_with("object_keys"), self.jsonb) {
+                            (true, _) => format!("cannot call {called} on {what}"),
+                            (false, true) => format!("cannot call {called} on a non-object"),
+                            (false, false) if is_array => {
+                                "cannot deconstruct an array as an object".to_string()
+                            }
+                            (false, false) => "cannot deconstruct a scalar".to_string(),
+                        },
+                    ));
                 }
                 let members = scan::members(json).into_iter();
                 Datum::Array(match self.op {

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 use super::call;
 use crate::error::SqlError;
 
-const NAMES: [&str; 51] = [
+const NAMES: [&str; 41] = [
     // In a select list, where each row is a record.
     "json_each",
     "json_each_text",
@@ -22,16 +22,6 @@ const NAMES: [&str; 51] = [
     "json_populate_recordset",
     "json_to_record",
     "json_to_recordset",
-    "jsonb_path_exists",
-    "jsonb_path_exists_tz",
-    "jsonb_path_match",
-    "jsonb_path_match_tz",
-    "jsonb_path_query",
-    "jsonb_path_query_array",
-    "jsonb_path_query_array_tz",
-    "jsonb_path_query_first",
-    "jsonb_path_query_first_tz",
-    "jsonb_path_query_tz",
     "jsonb_populate_record",
     "jsonb_populate_recordset",
     "jsonb_to_record",

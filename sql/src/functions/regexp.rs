@@ -5,7 +5,18 @@ mod pattern;
 use std::rc::Rc;
 
 use super::call::dsl::*;
+use crate::jsonpath;
 use pattern::{Flags, Match, Pattern};
+
+/// `like_regex`: whether a pattern is found in a text. 2201B for what is no pattern.
+pub(crate) fn matches_xquery(
+    text: &str,
+    pattern: &str,
+    flags: jsonpath::Flags,
+) -> Result<bool, SqlError> {
+    let pattern = Pattern::of(pattern, &Flags::of_xquery(flags))?;
+    Ok(pattern.is_match(text))
+}
 
 pub(super) const FUNCTIONS: &[Function] = &[
     f("~", &[TEXT, TEXT], T::Bool, |_, args| {

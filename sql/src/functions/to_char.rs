@@ -8,9 +8,10 @@ use tidelog_storage::Interval;
 
 use super::call::dsl::*;
 use crate::text::number::too_many_digits;
-use crate::text::{Style, datetime};
+use crate::text::{Style, datetime, is_timestamp};
 use digits::Template;
-use moment::Parts;
+use moment::{Field, Node, Parts};
+pub(crate) use reading::Read;
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -46,8 +47,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f("to_number", &[TEXT, TEXT], DECIMAL, to_number),
     f("to_date", &[TEXT, TEXT], T::Date, |_, args| {
         let read = reading::read(text(args[0]), &moment::nodes(text(args[1])))?;
-        let days = i32::try_from(read.days);
-        days.map(Datum::Date).map_err(|_| {
+        let days = i32::try_from(read.days).ok();
+        let days = days.filter(|days| crate::text::is_date(*days));
+        days.map(Datum::Date).ok_or_else(|| {
             SqlError::new(
                 ErrorKind::DatetimeFieldOverflow,
                 format!("date out of range: \"{}\"", text(args[0])),
@@ -61,10 +63,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
         T::TimestampTz(None),
         |env, args| {
             let read = reading::read(text(args[0]), &moment::nodes(text(args[1])))?;
-            let local = read.days * DAY + read.micros;
+            let wrong = || {
+                let message = "timestamp out of range";
+                SqlError::new(ErrorKind::DatetimeFieldOverflow, message)
+            };
+            let midnight = read.days.checked_mul(DAY).filter(|at| is_timestamp(*at));
+            let local = midnight.ok_or_else(wrong)? + read.micros;
             let offset = read.offset;
             let offset = offset.unwrap_or_else(|| env.style.zone.offset_of_local(local));
-            Ok(Datum::TimestampTz(local - offset * SECOND))
+            let at = local - offset * SECOND;
+            match is_timestamp(at) {
+                true => Ok(Datum::TimestampTz(at)),
+                false => Err(wrong()),
+            }
         },
     )
     .stable(),
@@ -75,6 +86,67 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |_, args| of_epoch(float(args[0])),
     ),
 ];
+
+/// A template's parts.
+pub(crate) struct Nodes(Vec<Node>);
+
+impl Nodes {
+    /// Whether it is a template of nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a template names the parts of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Says {
+    pub(crate) date: bool,
+    pub(crate) time: bool,
+    pub(crate) zone: bool,
+}
+
+/// Reads a template as the standard has them, with few separators.
+pub(crate) fn template(text: &str) -> Result<Nodes, SqlError> {
+    let nodes = moment::nodes(text);
+    let wrong = nodes.iter().find_map(|node| match node {
+        Node::Text(c) if !"-./,':; ".contains(*c) => Some(*c),
+        _ => None,
+    });
+    match wrong {
+        Some(c) => Err(SqlError::new(
+            ErrorKind::InvalidDatetimeFormat,
+            format!("invalid datetime format separator: \"{c}\""),
+        )),
+        None => Ok(Nodes(nodes)),
+    }
+}
+
+/// Reads a text as the standard wants it, and tells what the template says of it.
+pub(crate) fn read_exactly(text: &str, template: &Nodes) -> Result<(Read, Says), SqlError> {
+    let read = reading::read_exactly(text, &template.0)?;
+    let mut says = Says::default();
+    for node in &template.0 {
+        if let Node::Pattern(pattern) = node {
+            match pattern.field {
+                Field::Exact => {}
+                Field::Meridiem
+                | Field::Hour12
+                | Field::Hour24
+                | Field::Minute
+                | Field::Second
+                | Field::SecondOfDay
+                | Field::Millisecond
+                | Field::Microsecond
+                | Field::Fraction(_) => says.time = true,
+                Field::Zone | Field::Offset | Field::ZoneHour | Field::ZoneMinute => {
+                    says.zone = true;
+                }
+                _ => says.date = true,
+            }
+        }
+    }
+    Ok((read, says))
+}
 
 /// A moment or an interval by a template. NULL for what is infinite and for an empty template.
 pub(super) fn moment(template: &str, value: DatumRef<'_>, style: Style) -> Outcome {

@@ -62,14 +62,14 @@ pub(super) fn is_set(name: &str) -> bool {
 
 /// The functions that give the rows of a function that returns a set, as arrays: one for each column.
 fn set_returning(name: &str) -> Option<Vec<String>> {
+    if functions::call::returns_set(name) {
+        return Some(vec![functions::call::as_list(name)]);
+    }
     let (prefix, rest) = name.split_once('_')?;
     if !matches!(prefix, "json" | "jsonb") {
         return match name {
             "generate_subscripts" => Some(vec!["pg_subscripts".to_string()]),
             "pg_partition_ancestors" => Some(vec!["pg_ancestors".to_string()]),
-            name if functions::call::returns_set(name) => {
-                Some(vec![functions::call::as_list(name)])
-            }
             _ => None,
         };
     }
@@ -78,8 +78,8 @@ fn set_returning(name: &str) -> Option<Vec<String>> {
         "array_elements" => vec![of("elements")],
         "array_elements_text" => vec![of("elements_text")],
         "object_keys" => vec![of("keys")],
-        "each" => vec![of("keys"), of("values")],
-        "each_text" => vec![of("keys"), of("values_text")],
+        "each" => vec![of("each_keys"), of("values")],
+        "each_text" => vec![of("each_text_keys"), of("values_text")],
         _ => return None,
     })
 }
@@ -278,11 +278,9 @@ impl ast::VisitorMut for Dialect {
                     *expr = call(&name, vec![take(left), take(right)]);
                 }
             }
-            Expr::BinaryOp {
-                left,
-                op: ast::BinaryOperator::PGOverlap,
-                right,
-            } => *expr = call(OVERLAPS, vec![take(left), take(right)]),
+            Expr::BinaryOp { left, op, right } if plain(op) == ast::BinaryOperator::PGOverlap => {
+                *expr = call(OVERLAPS, vec![take(left), take(right)]);
+            }
             Expr::BinaryOp { left, op, right } if operator_function(&plain(op)).is_some() => {
                 if let Some(name) = operator_function(&plain(op)) {
                     *expr = call(name, vec![take(left), take(right)]);
@@ -367,6 +365,7 @@ impl ast::VisitorMut for Dialect {
             }
             Expr::Function(function) => {
                 keep_constants(function);
+                super::syntax::name_arguments(function);
                 match rewrite_function(function) {
                     Some(rewritten) => *expr = rewritten,
                     None => super::syntax::as_function(expr),

@@ -151,7 +151,10 @@ impl PostgresOperators {
             op,
             BinaryOperator::AtArrow | BinaryOperator::ArrowAt | BinaryOperator::StringConcat
         );
-        if containment && is_open(left) && right_type == Some(ColumnType::Jsonb) {
+        let searched = matches!(op, BinaryOperator::AtQuestion | BinaryOperator::AtAt)
+            && right_type == Some(functions::json::JSONPATH);
+        let beside_json = containment && right_type == Some(ColumnType::Jsonb);
+        if (beside_json || searched) && is_open(left) {
             let typed = given(left, ColumnType::Jsonb)?;
             return self.plan_typed(op, &typed, right, schema);
         }
@@ -159,12 +162,13 @@ impl PostgresOperators {
             let ty = type_of(left, schema);
             ty.filter(|ty| *ty == ColumnType::Jsonb)
         });
-        if left_type == Some(ColumnType::Jsonb)
+        // Paths are for jsonb alone.
+        if left_type == Some(ColumnType::Json)
             && matches!(op, BinaryOperator::AtQuestion | BinaryOperator::AtAt)
         {
-            return Err(external(SqlError::unsupported(format!(
-                "jsonb {op} jsonpath"
-            ))));
+            let ty = written_type(right, schema).map_or("unknown".to_string(), types::bare_name);
+            let message = format!("operator does not exist: json {op} {ty}");
+            return Err(undefined_operator(message));
         }
         if let Some(json) = left_type {
             if let Some(ty) = written_type(right, schema)

@@ -6,7 +6,10 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::dialect::{call, take};
+use crate::functions::call::of_list;
 use crate::functions::regexp::LIKE_UNENDED;
+use crate::parse::parse_expression;
+use crate::system::pg_proc;
 
 fn literal(text: impl Into<String>) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.into()).into())
@@ -161,20 +164,8 @@ pub(super) fn as_function(expr: &mut Expr) {
     }
 }
 
-/// The parameters of functions whose arguments may be named.
-fn parameters(function: &str) -> Option<&'static [&'static str]> {
-    Some(match function {
-        "make_interval" => &["years", "months", "weeks", "days", "hours", "mins", "secs"],
-        "make_date" => &["year", "month", "day"],
-        "make_time" => &["hour", "min", "sec"],
-        "make_timestamp" => &["year", "month", "mday", "hour", "min", "sec"],
-        "make_timestamptz" => &["year", "month", "mday", "hour", "min", "sec", "timezone"],
-        _ => return None,
-    })
-}
-
-/// Puts named arguments in their places; make_interval's are 0 where they are left out.
-fn name_arguments(function: &mut Function) {
+/// Puts named arguments in their places, and what they are otherwise in those between that are left out.
+pub(super) fn name_arguments(function: &mut Function) {
     let FunctionArguments::List(list) = &mut function.args else {
         return;
     };
@@ -186,13 +177,19 @@ fn name_arguments(function: &mut Function) {
         return;
     };
     let name = crate::ddl::fold(name);
-    let Some(parameters) = parameters(&name) else {
-        return;
-    };
-    let mut places: Vec<Option<FunctionArgExpr>> = vec![None; parameters.len()];
-    for (at, arg) in list.args.iter().enumerate() {
+    let overloads = pg_proc::functions(of_list(&name).unwrap_or(&name));
+    // What does not fit is left to be refused as it stands.
+    if let Some(placed) = overloads.iter().find_map(|of| placed(&list.args, of)) {
+        list.args = placed;
+    }
+}
+
+/// Arguments in the places that a function has for them; `None` where they are not those of the function.
+fn placed(args: &[FunctionArg], of: &pg_proc::Function) -> Option<Vec<FunctionArg>> {
+    let mut places: Vec<Option<FunctionArgExpr>> = vec![None; of.argument_types.len()];
+    for (at, arg) in args.iter().enumerate() {
         let (place, value) = match arg {
-            FunctionArg::Unnamed(value) => (Some(at), value),
+            FunctionArg::Unnamed(value) => (at, value),
             FunctionArg::ExprNamed {
                 name: Expr::Identifier(name),
                 arg,
@@ -200,31 +197,27 @@ fn name_arguments(function: &mut Function) {
             }
             | FunctionArg::Named { name, arg, .. } => {
                 let name = crate::ddl::fold(name);
-                (parameters.iter().position(|known| *known == name), arg)
+                (of.names.iter().position(|known| *known == name)?, arg)
             }
-            FunctionArg::ExprNamed { .. } => return,
+            FunctionArg::ExprNamed { .. } => return None,
         };
-        // What does not fit is left to be refused as it stands.
-        match place.and_then(|place| places.get_mut(place)) {
-            Some(slot) if slot.is_none() => *slot = Some(value.clone()),
-            _ => return,
+        let slot = places.get_mut(place)?;
+        if slot.replace(value.clone()).is_some() {
+            return None;
         }
     }
-    if name == "make_interval" {
-        let zero = FunctionArgExpr::Expr(number(0));
-        places.iter_mut().for_each(|place| {
-            place.get_or_insert_with(|| zero.clone());
-        });
-    }
-    let given = places.iter().filter(|place| place.is_some()).count();
-    // Gaps are only at the end.
-    if places.iter().take(given).all(Option::is_some) {
-        list.args = places
-            .into_iter()
-            .flatten()
-            .map(FunctionArg::Unnamed)
-            .collect();
-    }
+    let last = places.iter().rposition(Option::is_some)?;
+    let all_needed = (last + 1..places.len()).all(|place| of.default(place).is_some());
+    places.truncate(last + 1);
+    let value = |(place, given): (usize, Option<FunctionArgExpr>)| match given {
+        Some(value) => Some(FunctionArg::Unnamed(value)),
+        None => {
+            let default = parse_expression(of.default(place)?).ok()?;
+            Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(default)))
+        }
+    };
+    let args = places.into_iter().enumerate().map(value).collect();
+    if all_needed { args } else { None }
 }
 
 fn escape_of(escape: ValueWithSpan) -> Expr {

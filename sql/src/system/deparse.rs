@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use tidelog_storage::{Catalog, ColumnDef, ColumnId, ColumnType, ElementType, TableDef};
 
 use super::functions::name_parts;
+use super::pg_proc;
 use crate::ddl;
 use crate::parse::{identifier, parse_expression};
 use crate::text::{self, Style};
@@ -83,11 +84,17 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
         }
         Expr::BinaryOp { left, op, right } => {
             use BinaryOperator::{
-                And, Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Or, Plus,
-                StringConcat,
+                And, Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Or,
+                PGRegexIMatch, PGRegexMatch, PGRegexNotIMatch, PGRegexNotMatch, Plus, StringConcat,
             };
             let operand = match op {
-                Eq | NotEq | Lt | LtEq | Gt | GtEq => return compared(left, op, right, names),
+                NotEq => return compared_by(left, "<>", right, names),
+                Eq | Lt | LtEq | Gt | GtEq => {
+                    return compared_by(left, &op.to_string(), right, names);
+                }
+                PGRegexMatch | PGRegexIMatch | PGRegexNotMatch | PGRegexNotIMatch => {
+                    return compared_by(left, &op.to_string(), right, names);
+                }
                 And | Or => {
                     let mut parts = Vec::new();
                     operands(expr, op, &mut parts);
@@ -99,7 +106,11 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
                 Plus | Minus | Multiply | Divide | Modulo => None,
                 _ => return None,
             };
-            let (left, right) = (top(left, operand, names)?, top(right, operand, names)?);
+            let side = |side: &Expr| {
+                let own = column_type(side, names).filter(|_| *op == StringConcat);
+                Some(as_text(top(side, operand, names)?, own, names))
+            };
+            let (left, right) = (side(left)?, side(right)?);
             Some(format!("({left} {op} {right})"))
         }
         Expr::UnaryOp {
@@ -107,8 +118,58 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
             expr,
         } => match &**expr {
             Expr::Value(value) => literal(&value.value, true, target, names),
-            _ => None,
+            of => Some(format!("(- {})", top(of, None, names)?)),
         },
+        Expr::InList {
+            expr,
+            list,
+            negated,
+        } => in_list(expr, list, *negated, names),
+        Expr::Between {
+            expr,
+            negated,
+            low,
+            high,
+        } => {
+            let (from, to, op) = if *negated {
+                ("<", ">", "OR")
+            } else {
+                (">=", "<=", "AND")
+            };
+            let low = compared_by(expr, from, low, names)?;
+            let high = compared_by(expr, to, high, names)?;
+            let parts = [low, high].map(|part| match names.bare {
+                true => pretty(part),
+                false => part,
+            });
+            Some(format!("({})", parts.join(&format!(" {op} "))))
+        }
+        Expr::Like {
+            negated,
+            any: false,
+            expr,
+            pattern,
+            escape_char: None,
+        } => compared_by(expr, if *negated { "!~~" } else { "~~" }, pattern, names),
+        Expr::ILike {
+            negated,
+            any: false,
+            expr,
+            pattern,
+            escape_char: None,
+        } => compared_by(expr, if *negated { "!~~*" } else { "~~*" }, pattern, names),
+        Expr::IsDistinctFrom(left, right) => compared_by(left, "IS DISTINCT FROM", right, names),
+        Expr::AnyOp {
+            left,
+            compare_op: op @ (BinaryOperator::Eq | BinaryOperator::NotEq),
+            right,
+            ..
+        } => quantified(left, op, "ANY", right, names),
+        Expr::AllOp {
+            left,
+            compare_op: op @ (BinaryOperator::Eq | BinaryOperator::NotEq),
+            right,
+        } => quantified(left, op, "ALL", right, names),
         Expr::IsNull(of) => test(of, "IS NULL", names),
         Expr::IsNotNull(of) => test(of, "IS NOT NULL", names),
         Expr::IsTrue(of) => test(of, "IS TRUE", names),
@@ -175,19 +236,47 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
     }
 }
 
+/// `left = ANY (array)`, as it is printed and read again.
+fn quantified(
+    left: &Expr,
+    op: &BinaryOperator,
+    of: &str,
+    array: &Expr,
+    names: &Names<'_>,
+) -> Option<String> {
+    let op = if *op == BinaryOperator::Eq { "=" } else { "<>" };
+    let own = column_type(left, names);
+    let element = beside(known_type(left, names));
+    let target = element.and_then(ColumnType::array);
+    let left = as_text(top(left, None, names)?, own, names);
+    Some(format!(
+        "({left} {op} {of} ({}))",
+        top(array, target, names)?
+    ))
+}
+
 fn test(of: &Expr, is: &str, names: &Names<'_>) -> Option<String> {
     Some(format!("({} {is})", top(of, None, names)?))
 }
 
-/// The operands of a chain of one operator.
+/// The operands of a chain of one operator. PostgreSQL sees through parentheses on its left alone.
 fn operands<'e>(expr: &'e Expr, of: &BinaryOperator, parts: &mut Vec<&'e Expr>) {
-    match expr {
+    match unnested(expr) {
         Expr::BinaryOp { left, op, right } if op == of => {
             operands(left, of, parts);
-            operands(right, of, parts);
+            match &**right {
+                right @ Expr::Nested(_) => parts.push(right),
+                right => operands(right, of, parts),
+            }
         }
-        Expr::Nested(inner) => operands(inner, of, parts),
-        other => parts.push(other),
+        _ => parts.push(expr),
+    }
+}
+
+fn unnested(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => unnested(inner),
+        other => other,
     }
 }
 
@@ -225,26 +314,148 @@ fn as_text(shown: String, ty: Option<ColumnType>, names: &Names<'_>) -> String {
     }
 }
 
-/// A comparison: a literal is of the type of the column that it is compared with.
-fn compared(left: &Expr, op: &BinaryOperator, right: &Expr, names: &Names<'_>) -> Option<String> {
-    let is_varchar = |ty| matches!(ty, Some(ColumnType::Varchar(_)));
-    let (left_type, right_type) = (column_type(left, names), column_type(right, names));
-    let varchar = is_varchar(left_type) || is_varchar(right_type);
-    let target = |other| match varchar {
-        true => Some(ColumnType::Text),
-        false => other,
+/// The type of an operand, where it is known.
+fn known_type(expr: &Expr, names: &Names<'_>) -> Option<ColumnType> {
+    match unnested(expr) {
+        Expr::Cast { data_type, .. } => (names.type_of)(data_type),
+        Expr::BinaryOp {
+            op: BinaryOperator::StringConcat,
+            ..
+        } => Some(ColumnType::Text),
+        Expr::Function(function) => {
+            let name = ddl::fold(function.name.0.last()?.as_ident()?);
+            let mut results = pg_proc::functions(&name).into_iter().map(|of| &of.result);
+            let result = results.next()?;
+            let only = results.all(|other| other == result);
+            Some(match result.as_str() {
+                "text" if only => ColumnType::Text,
+                "integer" if only => ColumnType::Int4,
+                "bigint" if only => ColumnType::Int8,
+                "boolean" if only => ColumnType::Bool,
+                "double precision" if only => ColumnType::Float8,
+                "numeric" if only => ColumnType::Numeric(None),
+                _ => return None,
+            })
+        }
+        other => number_type(other).or_else(|| column_type(other, names)),
+    }
+}
+
+/// The type of a number that stands here.
+fn number_type(expr: &Expr) -> Option<ColumnType> {
+    let of = match expr {
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => expr,
+        other => other,
     };
+    let Expr::Value(value) = of else { return None };
+    let Value::Number(digits, _) = &value.value else {
+        return None;
+    };
+    Some(if digits.parse::<i32>().is_ok() {
+        ColumnType::Int4
+    } else if digits.parse::<i64>().is_ok() {
+        ColumnType::Int8
+    } else {
+        ColumnType::Numeric(None)
+    })
+}
+
+/// What a literal is converted to beside a value of a type.
+fn beside(own: Option<ColumnType>) -> Option<ColumnType> {
+    match own {
+        Some(ColumnType::Varchar(_)) => Some(ColumnType::Text),
+        Some(ColumnType::Numeric(_)) => Some(ColumnType::Numeric(None)),
+        Some(ColumnType::Float4) => Some(ColumnType::Float8),
+        other => other,
+    }
+}
+
+/// A number, or a column of numbers, beside a value of a type that it becomes.
+fn converted(expr: &Expr, shown: String, target: Option<ColumnType>, names: &Names<'_>) -> String {
+    use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
+    let own = number_type(unnested(expr)).or_else(|| column_type(expr, names));
+    let converts = matches!(
+        (own, target),
+        (Some(Int2 | Int4 | Int8), Some(Numeric(_) | Float4 | Float8))
+            | (Some(Numeric(_)), Some(Float4 | Float8))
+    );
+    match target {
+        Some(ty) if converts => format!("({shown})::{}", (names.type_name)(ty)),
+        _ => shown,
+    }
+}
+
+/// A comparison: a literal is of the type of what it is compared with.
+fn compared_by(left: &Expr, op: &str, right: &Expr, names: &Names<'_>) -> Option<String> {
+    let (left_type, right_type) = (known_type(left, names), known_type(right, names));
+    let is_varchar = |ty| matches!(ty, Some(ColumnType::Varchar(_)));
+    let varchar = is_varchar(left_type) || is_varchar(right_type);
     let side = |expr: &Expr, own: Option<ColumnType>, other: Option<ColumnType>| {
-        let shown = top(expr, target(other), names)?;
-        Some(as_text(shown, own, names))
+        let target = match varchar {
+            true => Some(ColumnType::Text),
+            false => beside(other),
+        };
+        let shown = converted(expr, top(expr, target, names)?, target, names);
+        Some(as_text(
+            shown,
+            own.filter(|_| column_type(expr, names).is_some()),
+            names,
+        ))
     };
     let left = side(left, left_type, right_type)?;
     let right = side(right, right_type, left_type)?;
-    let op = match op {
-        BinaryOperator::NotEq => "<>".to_string(),
-        op => op.to_string(),
-    };
     Some(format!("({left} {op} {right})"))
+}
+
+/// `value IN (…)` of constants.
+fn in_list(value: &Expr, list: &[Expr], negated: bool, names: &Names<'_>) -> Option<String> {
+    let (op, of) = if negated { ("<>", "ALL") } else { ("=", "ANY") };
+    if let [only] = list {
+        return compared_by(value, op, only, names);
+    }
+    let own = known_type(value, names)?;
+    let is_number = matches!(
+        own,
+        ColumnType::Int2
+            | ColumnType::Int4
+            | ColumnType::Int8
+            | ColumnType::Float4
+            | ColumnType::Float8
+            | ColumnType::Numeric(_)
+    );
+    let element = match own {
+        ColumnType::Int2 => ColumnType::Int4,
+        ColumnType::Varchar(_) => ColumnType::Varchar(None),
+        ColumnType::Numeric(_) => ColumnType::Numeric(None),
+        other => other,
+    };
+    let item = |item: &Expr| {
+        let shown = top(item, Some(element), names)?;
+        let number = number_type(unnested(item));
+        Some(match (element, number, unnested(item)) {
+            (ColumnType::Int8, Some(ColumnType::Int4), _) => format!("({shown})::bigint"),
+            (ColumnType::Int4, Some(ColumnType::Int4), _) => shown,
+            (ColumnType::Int8, Some(ColumnType::Int8), _) => shown,
+            // The others become numbers of another type.
+            (ColumnType::Int4 | ColumnType::Int8, ..) => return None,
+            (_, Some(_), _) if is_number => converted(item, shown, Some(element), names),
+            (_, None, Expr::Value(_) | Expr::TypedString(_)) if !is_number => shown,
+            _ => return None,
+        })
+    };
+    let items = list.iter().map(item).collect::<Option<Vec<_>>>()?;
+    let items = format!("ARRAY[{}]", items.join(", "));
+    let shown = top(value, None, names)?;
+    Some(match (own, column_type(value, names)) {
+        (ColumnType::Varchar(_), Some(ty)) => {
+            let shown = as_text(shown, Some(ty), names);
+            format!("({shown} {op} {of} (({items})::text[]))")
+        }
+        _ => format!("({shown} {op} {of} ({items}))"),
+    })
 }
 
 /// Functions of SQL's grammar that are shown in capitals.
@@ -279,6 +490,9 @@ fn literal(
         Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) if !negative => {
             constant(text, target?, names)
         }
+        Value::SingleQuotedByteStringLiteral(bits) if !negative => {
+            constant(bits, ColumnType::Bit(None), names)
+        }
         Value::Number(digits, _) => {
             let text = format!("{}{digits}", if negative { "-" } else { "" });
             let ty = if text.parse::<i32>().is_ok() {
@@ -303,7 +517,11 @@ fn number(text: &str, ty: ColumnType, names: &Names<'_>) -> String {
         ColumnType::Numeric(None) => !plain || !text.contains('.'),
         _ => true,
     };
-    let bare = plain && matches!(ty, ColumnType::Int4 | ColumnType::Numeric(_));
+    let bare = match ty {
+        ColumnType::Int4 => plain,
+        ColumnType::Numeric(_) => plain && text.contains('.'),
+        _ => false,
+    };
     let shown = if bare { text.to_string() } else { quoted(text) };
     match label {
         true => format!("{shown}::{}", (names.type_name)(ty)),
@@ -318,6 +536,9 @@ fn constant(written: &str, ty: ColumnType, names: &Names<'_>) -> Option<String> 
         ColumnType::Varchar(_) => ColumnType::Varchar(None),
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
+        ColumnType::Bit(_) | ColumnType::Varbit(_) => precision::unlimited(ty),
+        ColumnType::Array(ElementType::Numeric(_)) => ColumnType::Array(ElementType::Numeric(None)),
+        ColumnType::Array(_) => precision::unlimited(ty),
         // It is read as what the column keeps of it.
         ColumnType::Interval(_) => ty,
         other => precision::plain(other),
@@ -329,6 +550,8 @@ fn constant(written: &str, ty: ColumnType, names: &Names<'_>) -> Option<String> 
         ColumnType::Bool => (if shown == "t" { "true" } else { "false" }).to_string(),
         ColumnType::Int4 | ColumnType::Numeric(None) => number(&shown, plain, names),
         ColumnType::Bpchar(None) => format!("{}::bpchar", quoted(&shown)),
+        // Without quotes it would be that of one bit.
+        ColumnType::Bit(None) => format!("{}::\"bit\"", quoted(&shown)),
         _ => format!("{}::{}", quoted(&shown), (names.type_name)(plain)),
     })
 }
@@ -422,12 +645,21 @@ pub(super) fn predicate(table: &TableDef, id: ColumnId, bare: bool) -> String {
     }
 }
 
+/// What pg_get_expr says of the condition of a CHECK.
+pub(super) fn check(table: &TableDef, written: &str) -> String {
+    shown(table, written, false).unwrap_or_else(|| format!("({written})"))
+}
+
 /// What pg_get_expr says of an expression over a table's columns.
 pub(super) fn over(table: &TableDef, written: &str) -> String {
     over_as(table, written, false)
 }
 
 fn over_as(table: &TableDef, written: &str, bare: bool) -> String {
+    shown(table, written, bare).unwrap_or_else(|| written.to_string())
+}
+
+fn shown(table: &TableDef, written: &str, bare: bool) -> Option<String> {
     let names = Names {
         type_name: &types::name,
         type_of: &|ty| types::column_type(ty).ok(),
@@ -435,8 +667,7 @@ fn over_as(table: &TableDef, written: &str, bare: bool) -> String {
         column: &|name| Some(table.columns[table.column_index(name)?].ty),
         bare,
     };
-    let shown = parse_expression(written).map(|expr| top(&expr, None, &names));
-    shown.ok().flatten().unwrap_or_else(|| written.to_string())
+    top(&parse_expression(written).ok()?, None, &names)
 }
 
 /// The default of a column, with names as a search path shows them.

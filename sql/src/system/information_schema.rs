@@ -151,7 +151,8 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             .filter_map(|constraint| match constraint.kind {
                 ConstraintKind::Check { condition } => {
                     let mut row = of_constraint(&constraint, facts);
-                    row.push(("check_clause", text(format!("(({condition}))"))));
+                    let shown = deparse::check(constraint.table, condition);
+                    row.push(("check_clause", text(format!("({shown})"))));
                     Some(row)
                 }
                 _ => None,

@@ -330,7 +330,8 @@ impl<'a> Constraint<'a> {
                 format!("{what} ({columns}){included}{deferral}")
             }
             ConstraintKind::Check { condition } => {
-                format!("CHECK (({}))", unqualified(condition, search_path))
+                let shown = deparse::check(self.table, condition);
+                format!("CHECK ({})", unqualified(&shown, search_path))
             }
             ConstraintKind::Foreign {
                 parent,

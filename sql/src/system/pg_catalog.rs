@@ -12,7 +12,7 @@ use crate::provider::USER;
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
 use super::{Facts, Named, Showing, from_csv, schema_oid, table_oid, text, type_facts};
-use super::{comments, extensions, pg_depend, pg_proc, pg_type, views};
+use super::{comments, deparse, extensions, pg_depend, pg_proc, pg_type, views};
 
 /// The encoding UTF8 in pg_database.
 const UTF8: i32 = 6;
@@ -710,7 +710,10 @@ fn constraint(constraint: &Constraint<'_>) -> Named {
     ];
     match &constraint.kind {
         ConstraintKind::Key { index, .. } => with(row, [("conindid", oid(*index))]),
-        ConstraintKind::Check { condition } => with(row, [("conbin", text(*condition))]),
+        ConstraintKind::Check { condition } => {
+            let shown = deparse::check(constraint.table, condition);
+            with(row, [("conbin", text(shown))])
+        }
         ConstraintKind::Foreign {
             parent,
             parent_columns,

@@ -29,12 +29,26 @@ pub(crate) struct Function {
     pub(crate) immutable: bool,
     /// The oids of its arguments' types.
     pub(crate) argument_types: Vec<i64>,
+    /// The names of its arguments, where they have some.
+    pub(crate) names: Vec<String>,
     /// pg_get_function_arguments.
     pub(super) arguments: String,
     /// pg_get_function_identity_arguments.
     pub(super) identity: String,
     /// pg_get_function_result.
-    pub(super) result: String,
+    pub(crate) result: String,
+}
+
+impl Function {
+    /// What stands for an argument that is left out; `None` where none may be.
+    pub(crate) fn default(&self, place: usize) -> Option<&str> {
+        let (_, default) = self
+            .arguments
+            .split(", ")
+            .nth(place)?
+            .split_once(" DEFAULT ")?;
+        Some(default)
+    }
 }
 
 /// Whether an aggregate has the name.
@@ -57,6 +71,7 @@ static FUNCTIONS: LazyLock<BTreeMap<i64, Function>> = LazyLock::new(|| {
     let (arguments, identity, result) = (at("arguments"), at("identity"), at("result"));
     let (kind, returns_set) = (at("prokind"), at("proretset"));
     let (volatile, types) = (at("provolatile"), at("proargtypes"));
+    let names = at("proargnames");
     let function = |line: &str| {
         let fields = fields(line);
         let of = |at: usize| fields.get(at).cloned().unwrap_or_default();
@@ -68,6 +83,9 @@ static FUNCTIONS: LazyLock<BTreeMap<i64, Function>> = LazyLock::new(|| {
             immutable: of(volatile) == "i",
             argument_types: (types.split_whitespace())
                 .filter_map(|oid| oid.parse().ok())
+                .collect(),
+            names: (of(names).trim_matches(['{', '}']).split(','))
+                .map(str::to_string)
                 .collect(),
             arguments: of(arguments),
             identity: of(identity),

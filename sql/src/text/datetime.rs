@@ -78,7 +78,7 @@ pub(super) fn timestamp(ty: ColumnType, text: &str, style: Style) -> Result<i64,
     }
 }
 
-pub(super) fn write_date(days: i32, out: &mut String) {
+pub(crate) fn write_date(days: i32, out: &mut String) {
     match days {
         i32::MAX => return out.push_str("infinity"),
         i32::MIN => return out.push_str("-infinity"),
@@ -141,7 +141,7 @@ fn read_clock(ty: ColumnType, text: &str, style: Style) -> Result<(i64, Option<i
 }
 
 /// Appends `hh:mm:ss[.f]`.
-pub(super) fn write_time(micros: i64, out: &mut String) {
+pub(crate) fn write_time(micros: i64, out: &mut String) {
     let seconds = micros / SECOND;
     two(seconds / 3600, out);
     out.push(':');
@@ -156,7 +156,7 @@ pub(super) fn write_time(micros: i64, out: &mut String) {
 }
 
 /// Appends `+hh[:mm[:ss]]` for so many seconds east of UTC.
-pub(super) fn write_offset(east: i64, out: &mut String) {
+pub(crate) fn write_offset(east: i64, out: &mut String) {
     out.push(if east < 0 { '-' } else { '+' });
     let seconds = east.abs();
     two(seconds / 3600, out);
@@ -181,7 +181,7 @@ pub(super) fn write_timestamptz(micros: i64, zone: Zone, out: &mut String) {
     }
 }
 
-pub(super) fn write_timestamp(micros: i64, offset: Option<i64>, out: &mut String) {
+pub(crate) fn write_timestamp(micros: i64, offset: Option<i64>, out: &mut String) {
     match micros {
         i64::MAX => return out.push_str("infinity"),
         i64::MIN => return out.push_str("-infinity"),

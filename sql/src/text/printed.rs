@@ -8,6 +8,7 @@ use tidelog_storage::{ColumnType, PrintedType};
 
 use super::{hstore, is_space, number};
 use crate::error::{ErrorKind, SqlError};
+use crate::jsonpath;
 
 /// Reads a value's text and prints it as PostgreSQL does.
 pub(crate) fn canonical(of: PrintedType, text: &str) -> Result<String, SqlError> {
@@ -32,6 +33,7 @@ pub(crate) fn canonical(of: PrintedType, text: &str) -> Result<String, SqlError>
         PrintedType::Int8range => return range(trimmed, i64::MIN, i64::MAX, of, text),
         PrintedType::Oidvector => return vector(trimmed, ColumnType::Oid),
         PrintedType::Int2vector => return vector(trimmed, ColumnType::Int2),
+        PrintedType::Jsonpath => return jsonpath::canonical(text),
         PrintedType::Citext => Some(text.to_string()),
         PrintedType::Hstore => return Ok(hstore::shown(&hstore::pairs(text)?)),
     };

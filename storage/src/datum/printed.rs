@@ -18,6 +18,8 @@ pub enum PrintedType {
     /// `oidvector`: numbers with spaces between.
     Oidvector,
     Int2vector,
+    /// A path of SQL/JSON, which cannot be compared with another one.
+    Jsonpath,
     /// Of the extension of this name: text that is compared without its case.
     Citext,
     /// Of the extension of this name: texts, or NULLs, by keys.
@@ -26,7 +28,7 @@ pub enum PrintedType {
 
 impl PrintedType {
     /// All of them.
-    pub const ALL: [PrintedType; 13] = [
+    pub const ALL: [PrintedType; 14] = [
         PrintedType::Inet,
         PrintedType::Cidr,
         PrintedType::Macaddr,
@@ -38,6 +40,7 @@ impl PrintedType {
         PrintedType::Int8range,
         PrintedType::Oidvector,
         PrintedType::Int2vector,
+        PrintedType::Jsonpath,
         PrintedType::Citext,
         PrintedType::Hstore,
     ];
@@ -56,6 +59,7 @@ impl PrintedType {
             PrintedType::Int8range => "int8range",
             PrintedType::Oidvector => "oidvector",
             PrintedType::Int2vector => "int2vector",
+            PrintedType::Jsonpath => "jsonpath",
             PrintedType::Citext => "citext",
             PrintedType::Hstore => "hstore",
         }

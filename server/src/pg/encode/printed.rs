@@ -18,6 +18,9 @@ const RANGE_UPPER_IN: u8 = 4;
 const RANGE_LOWER_INFINITE: u8 = 8;
 const RANGE_UPPER_INFINITE: u8 = 16;
 
+/// What a path's binary form begins with.
+const JSONPATH_VERSION: u8 = 1;
+
 /// Appends a value's binary form.
 pub(super) fn write(of: PrintedType, value: &str, out: &mut BytesMut) {
     match of {
@@ -74,6 +77,10 @@ pub(super) fn write(of: PrintedType, value: &str, out: &mut BytesMut) {
                     }
                 }
             }
+        }
+        PrintedType::Jsonpath => {
+            out.put_u8(JSONPATH_VERSION);
+            out.put_slice(value.as_bytes());
         }
         PrintedType::Citext => out.put_slice(value.as_bytes()),
         PrintedType::Hstore => {
@@ -186,6 +193,10 @@ pub(super) fn read(of: PrintedType, bytes: &[u8]) -> Option<String> {
             }
             let complete = rest.is_empty() && i32::try_from(elements.len()) == Ok(count);
             complete.then(|| elements.join(" "))
+        }
+        PrintedType::Jsonpath => {
+            let path = bytes.strip_prefix(&[JSONPATH_VERSION])?;
+            String::from_utf8(path.to_vec()).ok()
         }
         PrintedType::Citext => String::from_utf8(bytes.to_vec()).ok(),
         PrintedType::Hstore => read_hstore(bytes),

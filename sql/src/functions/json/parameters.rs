@@ -29,7 +29,9 @@ pub(crate) fn takes(op: &BinaryOperator, json: ColumnType, ty: ColumnType) -> bo
         | BinaryOperator::Question
         | BinaryOperator::QuestionPipe
         | BinaryOperator::QuestionAnd
-        | BinaryOperator::HashMinus => is(wanted),
+        | BinaryOperator::HashMinus
+        | BinaryOperator::AtQuestion
+        | BinaryOperator::AtAt => is(wanted),
         _ => true,
     }
 }
@@ -37,7 +39,7 @@ pub(crate) fn takes(op: &BinaryOperator, json: ColumnType, ty: ColumnType) -> bo
 /// What a function takes.
 pub(crate) struct Parameters {
     /// The name that PostgreSQL has for it.
-    name: String,
+    pub(super) name: String,
     /// Their types, which bare literals and untyped parameters become; the last one's that of all that follow, if any
     /// number may.
     types: Vec<ColumnType>,
@@ -73,8 +75,8 @@ pub(crate) fn parameters(name: &str) -> Option<Parameters> {
         "list_of_elements" => "array_elements",
         "list_of_elements_text" => "array_elements_text",
         "list_of_keys" => "object_keys",
-        "list_of_values" => "each",
-        "list_of_values_text" => "each_text",
+        "list_of_each_keys" | "list_of_values" => "each",
+        "list_of_each_text_keys" | "list_of_values_text" => "each_text",
         rest => rest,
     };
     Some(Parameters {

@@ -11,6 +11,7 @@ use regex_automata::nfa::thompson::pikevm::{Cache, PikeVM};
 use regex_automata::{Anchored, Input, MatchKind};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::jsonpath;
 
 /// Expressions that a thread keeps compiled.
 const KEPT_MAX: usize = 64;
@@ -46,6 +47,17 @@ impl Flags {
     pub(super) fn ignoring_case() -> Flags {
         Flags {
             ignore_case: true,
+            ..Flags::default()
+        }
+    }
+
+    /// Those of a pattern of `like_regex`.
+    pub(super) fn of_xquery(flags: jsonpath::Flags) -> Flags {
+        Flags {
+            ignore_case: flags.ignore_case,
+            literal: flags.literal,
+            lines_end_dots: !flags.literal && !flags.dots_match_all,
+            lines_are_anchors: !flags.literal && flags.lines_are_anchors,
             ..Flags::default()
         }
     }

@@ -188,6 +188,8 @@ const MORE_PATTERNS: [(&str, Field); 2] = [
 pub(super) enum Node {
     Pattern(Pattern),
     Text(char),
+    /// In quotes.
+    Quoted(char),
 }
 
 #[derive(Clone, Debug)]
@@ -308,9 +310,9 @@ pub(super) fn nodes(template: &str) -> Vec<Node> {
                     '\\' => {
                         let escaped = rest.chars().next();
                         rest = &rest[escaped.map_or(0, char::len_utf8)..];
-                        nodes.push(Node::Text(escaped.unwrap_or('\\')));
+                        nodes.push(Node::Quoted(escaped.unwrap_or('\\')));
                     }
-                    c => nodes.push(Node::Text(c)),
+                    c => nodes.push(Node::Quoted(c)),
                 }
             }
         } else if c == '\\' && rest.starts_with('"') {
@@ -363,7 +365,7 @@ pub(super) fn write(nodes: &[Node], parts: &Parts) -> Result<String, SqlError> {
     let mut out = String::new();
     for node in nodes {
         match node {
-            Node::Text(c) => out.push(*c),
+            Node::Text(c) | Node::Quoted(c) => out.push(*c),
             Node::Pattern(pattern) => {
                 let mut shown = parts.show(pattern)?;
                 let counts = pattern.is_digits()

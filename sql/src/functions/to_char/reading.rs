@@ -41,18 +41,28 @@ struct Fields {
 }
 
 /// A day since 1970, microseconds into it, and seconds east of UTC, if the text said so.
-pub(super) struct Read {
-    pub(super) days: i64,
-    pub(super) micros: i64,
-    pub(super) offset: Option<i64>,
+pub(crate) struct Read {
+    pub(crate) days: i64,
+    pub(crate) micros: i64,
+    pub(crate) offset: Option<i64>,
 }
 
 pub(super) fn read(text: &str, nodes: &[Node]) -> Result<Read, SqlError> {
+    read_as(text, nodes, false)
+}
+
+/// The same as the standard wants it: what stands between the fields is as in the template, and nothing is left over.
+pub(super) fn read_exactly(text: &str, nodes: &[Node]) -> Result<Read, SqlError> {
+    read_as(text, nodes, true)
+}
+
+fn read_as(text: &str, nodes: &[Node], standard: bool) -> Result<Read, SqlError> {
     let mut reader = Reader {
         input: text.chars().collect(),
         at: 0,
         skipped: 0,
-        exact: false,
+        standard,
+        exact: standard,
         fields: Fields::default(),
     };
     reader.run(nodes)?;
@@ -64,6 +74,8 @@ struct Reader {
     at: usize,
     /// Blanks in the text beyond those of the template.
     skipped: i64,
+    standard: bool,
+    /// FX
     exact: bool,
     fields: Fields,
 }
@@ -102,7 +114,10 @@ impl Reader {
     fn run(&mut self, nodes: &[Node]) -> Result<(), SqlError> {
         for (number, node) in nodes.iter().enumerate() {
             if self.here().is_none() {
-                break;
+                match self.standard {
+                    true => return Err(wrong("input string is too short for datetime format")),
+                    false => break,
+                }
             }
             let is_exact = matches!(node, Node::Pattern(pattern) if pattern.field == Field::Exact);
             if !self.exact && !is_exact && (matches!(node, Node::Pattern(_)) || number == 0) {
@@ -110,6 +125,9 @@ impl Reader {
             }
             match node {
                 Node::Text(c) if c.is_whitespace() || is_separator(*c) => {
+                    if self.standard && self.here() != Some(*c) {
+                        return Err(wrong(format!("unmatched format separator \"{c}\"")));
+                    }
                     if self.exact {
                         self.at += 1;
                     } else {
@@ -121,16 +139,29 @@ impl Reader {
                         }
                     }
                 }
-                Node::Text(_) => match !self.exact && self.skipped > 0 {
-                    true => self.skipped -= 1,
-                    false => self.at += 1,
-                },
+                Node::Text(c) | Node::Quoted(c) => {
+                    if self.standard && self.here() != Some(*c) {
+                        return Err(wrong(format!("unmatched format character \"{c}\"")));
+                    }
+                    match !self.exact && self.skipped > 0 {
+                        true => self.skipped -= 1,
+                        false => self.at += 1,
+                    }
+                }
                 Node::Pattern(pattern) => {
                     self.field(pattern, &nodes[number + 1..])?;
                     if !self.exact {
                         self.skipped = self.blanks();
                     }
                 }
+            }
+        }
+        if self.standard {
+            self.blanks();
+            if self.here().is_some() {
+                return Err(wrong(
+                    "trailing characters remain in input string after datetime format",
+                ));
             }
         }
         Ok(())
@@ -142,7 +173,7 @@ impl Reader {
             || match next {
                 None => true,
                 Some(Node::Pattern(next)) => !next.is_digits(),
-                Some(Node::Text(c)) => !c.is_ascii_digit(),
+                Some(Node::Text(c) | Node::Quoted(c)) => !c.is_ascii_digit(),
             }
     }
 
@@ -538,7 +569,7 @@ impl Fields {
             && (0..60).contains(&minute)
             && (0..60).contains(&second)
             && (0..1_000_000).contains(&micros)
-            && (-4713..=294_276).contains(&year);
+            && year >= -4713;
         if !fits {
             return Err(overflow());
         }

@@ -126,6 +126,38 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             };
             Ok(ScalarValue::Utf8(Some(definition)))
         }),
+        "pg_index_column_has_property" => (DataType::Boolean, |known, args| {
+            let index = match args.first() {
+                Some(ScalarValue::Utf8(Some(_))) => match regclass_in(known, args)? {
+                    ScalarValue::Int64(oid) => oid,
+                    _ => None,
+                },
+                _ => oid(args, 0),
+            };
+            let index = index.and_then(|index| known.indexes().by_oid.get(&index));
+            let place = oid(args, 1).and_then(|at| usize::try_from(at - 1).ok());
+            let (Some(index), Some(place), Some(property)) = (index, place, string(args, 2)) else {
+                return Ok(ScalarValue::Boolean(None));
+            };
+            if place >= index.full.1.len() {
+                return Ok(ScalarValue::Boolean(None));
+            }
+            let order = index.orders.get(place);
+            // Those of a B-tree. What is only included has no order.
+            Ok(ScalarValue::Boolean(
+                match property.to_lowercase().as_str() {
+                    "asc" => order.map(|order| !order.descending),
+                    "desc" => order.map(|order| order.descending),
+                    "nulls_first" => order.map(|order| order.nulls_first),
+                    "nulls_last" => order.map(|order| !order.nulls_first),
+                    "orderable" => Some(order.is_some()),
+                    "distance_orderable" => Some(false),
+                    "returnable" => Some(true),
+                    "search_array" | "search_nulls" => order.map(|_| true),
+                    _ => None,
+                },
+            ))
+        }),
         "_pg_index_position" => (DataType::Int32, |known, args| {
             let (index, column) = (oid(args, 0), oid(args, 1));
             let found = index.and_then(|index| known.indexes().by_oid.get(&index));

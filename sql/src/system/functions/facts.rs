@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tidelog_storage::Catalog;
+use tidelog_storage::catalog::ColumnOrder;
 
 use super::{Session, visible};
 use crate::parse::identifier;
@@ -59,6 +60,8 @@ pub(super) struct IndexFacts {
     pub(super) bare: Option<(String, Vec<String>)>,
     /// The numbers of its columns; 0 for an expression.
     pub(super) keys: Vec<i64>,
+    /// How its keys are sorted.
+    pub(super) orders: Vec<ColumnOrder>,
 }
 
 impl Facts {
@@ -130,6 +133,12 @@ impl Facts {
                         full: written(false),
                         bare: computed.then(|| written(true)),
                         keys: pg_catalog::key_numbers(&index),
+                        orders: index
+                            .user
+                            .map(|_| ColumnOrder::default())
+                            .into_iter()
+                            .chain(index.orders.clone())
+                            .collect(),
                     };
                     indexes.by_oid.insert(index.oid, facts);
                 }
