@@ -575,6 +575,14 @@ pub(crate) fn delete_from(delete: &Delete) -> Result<&TableWithJoins, SqlError> 
     }
 }
 
+/// The name of what stands first in FROM, if it is a relation.
+pub(crate) fn relation(table: &ast::TableWithJoins) -> Option<&ast::ObjectName> {
+    match &table.relation {
+        TableFactor::Table { name, .. } => Some(name),
+        _ => None,
+    }
+}
+
 /// The relations of UPDATE … FROM.
 pub(crate) fn update_sources(update: &Update) -> &[TableWithJoins] {
     match &update.from {

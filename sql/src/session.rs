@@ -401,6 +401,10 @@ impl Session {
                     let name = statements::name_of(name.as_ref());
                     prepared.columns = self.executed_columns(&name)?;
                 }
+                Statement::Call(function) => {
+                    prepared.parameters = procedures::parameters(function, given)?;
+                    prepared.columns = procedures::columns(function);
+                }
                 other => prepared.columns = self.command_columns(other)?,
             },
         }
@@ -566,7 +570,7 @@ impl Session {
                         prepared.check_outcome(outcome)
                     }
                     Statement::Update(update) => {
-                        self.check_may_write_to("UPDATE", relation(&update.table))?;
+                        self.check_may_write_to("UPDATE", modify::relation(&update.table))?;
                         let outcome = self.update(update, prepared, parameters).await?;
                         prepared.check_outcome(outcome)
                     }
@@ -781,14 +785,6 @@ impl Session {
     /// Whether changes are another server's, which has looked after their foreign keys.
     pub(crate) fn is_replica(&self) -> bool {
         self.settings.is_replica()
-    }
-}
-
-/// The name of what stands first in FROM, if it is a relation.
-fn relation(table: &ast::TableWithJoins) -> Option<&ast::ObjectName> {
-    match &table.relation {
-        ast::TableFactor::Table { name, .. } => Some(name),
-        _ => None,
     }
 }
 

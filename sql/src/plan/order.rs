@@ -60,9 +60,9 @@ pub(crate) fn looks_vary(ty: ColumnType) -> bool {
         | ColumnType::Numeric(None)
         | ColumnType::Bpchar(None) => true,
         // Spaces behind them make no difference; -0 and 0.
-        ColumnType::Array(
-            ElementType::Bpchar(_) | ElementType::Float4 | ElementType::Float8,
-        ) => true,
+        ColumnType::Array(ElementType::Bpchar(_) | ElementType::Float4 | ElementType::Float8) => {
+            true
+        }
         // What an array is kept as beside another may be of another type.
         ColumnType::Shaped(_) => true,
         ColumnType::Array(element) => looks_vary(element.into()),

@@ -32,7 +32,6 @@ impl Session {
                 let (name, _) = self.setting(&setting_name(variable))?;
                 Ok(Some(vec![OutputColumn::new(name, ColumnType::Text)]))
             }
-            Statement::Call(function) => Ok(super::procedures::columns(function)),
             other => crate::explain::columns(other),
         }
     }

@@ -1,5 +1,7 @@
 //! CALL: the procedures of the `tidelog` schema.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{self, ObjectName};
 use tidelog_storage::{ColumnType, Datum};
 
@@ -8,6 +10,7 @@ use super::{Outcome, Session};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output::{self, OutputColumn};
+use crate::row::infer_placeholder;
 
 impl Session {
     pub(super) async fn call(
@@ -139,6 +142,26 @@ fn one_row(names: &[&str], values: &[u64]) -> Result<Outcome, SqlError> {
 fn output_columns(names: &[&str]) -> Vec<OutputColumn> {
     let column = |name: &&str| OutputColumn::new(*name, ColumnType::Int8);
     names.iter().map(column).collect()
+}
+
+/// The types of the parameters among a procedure's arguments: text, where the client left them open.
+pub(super) fn parameters(
+    function: &ast::Function,
+    given: &[Option<ColumnType>],
+) -> Result<Vec<ColumnType>, SqlError> {
+    let mut types: Vec<Option<ColumnType>> = given.to_vec();
+    let visited = ast::visit_expressions(function, |expr| {
+        match infer_placeholder(&mut types, expr, ColumnType::Text) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    });
+    if let ControlFlow::Break(error) = visited {
+        return Err(error);
+    }
+    Ok((types.into_iter())
+        .map(|ty| ty.unwrap_or(ColumnType::Text))
+        .collect())
 }
 
 /// The columns of what a procedure gives back; `None` when that is nothing.

@@ -134,7 +134,7 @@ impl Session {
         };
         if let Statement::Execute { name, .. } = &**written {
             let named = self.named(&name_of(name.as_ref())).ok()?;
-            return self.reshaping(named, error);
+            return self.reshaping(&named, error);
         }
         let table = match &**written {
             Statement::Insert(insert) => self.insert_target(insert, &catalog).ok()?,

@@ -270,12 +270,17 @@ impl Session {
         Ok(Outcome::Command("PREPARE".to_string()))
     }
 
+    /// The statement that EXECUTE names, as it was planned first.
+    pub(super) fn named(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
+        Ok(self.statement(name)?.executable()?.first.clone())
+    }
+
     /// The columns that an EXECUTE gives.
     pub(super) fn executed_columns(
         &self,
         name: &str,
     ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
-        Ok(self.statement(name)?.executable()?.first.columns.clone())
+        Ok(self.named(name)?.columns.clone())
     }
 
     /// The statement that an EXECUTE stands for, with its arguments in the place of the parameters.

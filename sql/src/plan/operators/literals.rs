@@ -1,0 +1,136 @@
+//! Literals and parameters whose type is still open: the types that they get beside others.
+
+use super::*;
+
+/// Whether an operand's type is left open: a bare string or an untyped parameter.
+pub(in crate::plan) fn is_open(expr: &Expr) -> bool {
+    is_bare_string(expr) || matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
+}
+
+/// Whether an operand is a bare NULL.
+pub(in crate::plan) fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Null, _))
+}
+
+/// A NULL of this type.
+pub(in crate::plan) fn null(ty: ColumnType) -> Result<Expr> {
+    let field = ty.field("", true);
+    let metadata = FieldMetadata::from(field.metadata().clone());
+    let value = ScalarValue::try_from(field.data_type())?;
+    Ok(Expr::Literal(value, Some(metadata)))
+}
+
+pub(in crate::plan) fn is_integer_literal(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Literal(ScalarValue::Int64(Some(_)) | ScalarValue::Int32(Some(_)), _)
+    )
+}
+
+/// Operands with a parameter without a type beside a number, as one of the number's type.
+pub(in crate::plan) fn beside_number(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
+    let number = |expr: &Expr| {
+        let ty = written_type(expr, schema).filter(|ty| is_number(*ty));
+        ty.map(plain_type)
+    };
+    match (number(&left), number(&right)) {
+        (Some(ty), None) => (left, type_parameter(right, ty)),
+        (None, Some(ty)) => (type_parameter(left, ty), right),
+        _ => (left, right),
+    }
+}
+
+/// A parameter without a type becomes one of this type.
+pub(in crate::plan) fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
+    match expr {
+        Expr::Placeholder(Placeholder { id, field: None }) => Expr::Placeholder(
+            Placeholder::new_with_field(id, Some(Arc::new(ty.field("", true)))),
+        ),
+        other => other,
+    }
+}
+
+/// A bare string becomes a literal of this type.
+pub(in crate::plan) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
+    let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
+        return Ok(expr);
+    };
+    if reg::is_named(ty) {
+        return Ok(casts::read(expr, ty, style));
+    }
+    let ty = with_shape(ty, literal);
+    let value = text::parse_in(ty, literal, style).map_err(external)?;
+    let mut builder = ColumnBuilder::new(ty);
+    builder.append(value.as_ref());
+    let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
+    let metadata = FieldMetadata::from(ty.field("", true).metadata().clone());
+    Ok(Expr::Literal(value, Some(metadata)))
+}
+
+/// The type of a literal's value: arrays of any shape are of a type of their own.
+pub(in crate::plan) fn with_shape(ty: ColumnType, literal: &str) -> ColumnType {
+    match ty {
+        ColumnType::Array(element) if text::array::may_be_shaped(literal) => {
+            ColumnType::Shaped(element)
+        }
+        ty => ty,
+    }
+}
+
+/// An integer literal that PostgreSQL reads as an int4.
+pub(in crate::plan) fn small_literal(expr: &Expr) -> Option<i32> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(value)), _) => i32::try_from(*value).ok(),
+        Expr::Literal(ScalarValue::Int32(Some(value)), _) => Some(*value),
+        _ => None,
+    }
+}
+
+pub(in crate::plan) fn int4(value: i32) -> Expr {
+    Expr::Literal(ScalarValue::Int32(Some(value)), None)
+}
+
+pub(in crate::plan) fn is_bare_string(expr: &Expr) -> bool {
+    // With metadata it has a type by now.
+    matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), None))
+}
+
+/// A bare string literal beside an operand of another type than text becomes a literal of that type.
+pub(in crate::plan) fn type_literal(
+    expr: Expr,
+    other: &Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
+    let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
+        return Ok(expr);
+    };
+    use ColumnType::{Char, Name, Text, Varchar};
+    let ty = match written_type(other, schema) {
+        None | Some(Text | Varchar(_) | Name | Char) => return Ok(expr),
+        Some(ty) => ty,
+    };
+    let ty = match ty {
+        // It keeps the digits it has, whatever those of the column.
+        ColumnType::Numeric(Some(_)) => numerics::shape_of(literal).map_err(external)?,
+        // However long.
+        ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
+        ColumnType::Bit(_) => ColumnType::Bit(None),
+        ColumnType::Varbit(_) => ColumnType::Varbit(None),
+        // It is compared as the number that it is.
+        ColumnType::Regproc | ColumnType::Reg(_) => ColumnType::Oid,
+        ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Text),
+        ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
+        ty => plain(ty),
+    };
+    let ty = with_shape(ty, literal);
+    let value = text::parse_in(ty, literal, style).map_err(external)?;
+    let mut builder = ColumnBuilder::new(ty);
+    builder.append(value.as_ref());
+    let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
+    // Of what the elements are, Arrow's type does not tell.
+    let tag = matches!(ty, ColumnType::Array(_)).then(|| ty.field("", true));
+    let tag = tag.filter(|field| !field.metadata().is_empty());
+    let tag = tag.map(|field| FieldMetadata::from(field.metadata().clone()));
+    Ok(Expr::Literal(value, tag))
+}
