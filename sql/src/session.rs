@@ -577,7 +577,7 @@ impl Session {
                     Statement::Delete(delete) => {
                         let (ast::FromTable::WithFromKeyword(from)
                         | ast::FromTable::WithoutKeyword(from)) = &delete.from;
-                        self.check_may_write_to("DELETE", from.first().and_then(relation))?;
+                        self.check_may_write_to("DELETE", from.first().and_then(modify::relation))?;
                         let outcome = self.delete(delete, prepared, parameters).await?;
                         prepared.check_outcome(outcome)
                     }
