@@ -149,7 +149,7 @@ def reflect():
     assert indexes["ix_desc"]["column_sorting"] == {"n": ("desc",)}
     assert indexes["ix_inc"]["dialect_options"]["postgresql_include"] == ["f"]
     [check] = inspector.get_check_constraints("users")
-    assert check["sqltext"].startswith("n >= 0"), check
+    assert check["sqltext"].startswith("n >= "), check
     [unique] = inspector.get_unique_constraints("posts")
     assert unique["column_names"] == ["user_id", "title"]
     assert inspector.get_table_comment("users") == {"text": "Users"}

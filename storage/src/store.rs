@@ -105,7 +105,7 @@ impl Store {
             dir: shown.clone(),
             reason: error.to_string(),
         };
-        upkeep::refuse_half(&options.dir).map_err(unusable)?;
+        upkeep::refuse_half(&options.dir)?;
         std::fs::create_dir_all(options.dir.join("hot")).map_err(unusable)?;
         let hot = Arc::new(Hot::open(&options.dir.join("hot"), &shown)?);
         let stores = Arc::new(Stores::open(&options.cold, &options.dir)?);

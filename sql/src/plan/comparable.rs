@@ -57,7 +57,7 @@ pub(super) fn check_collatable(value: &Expr, schema: &DFSchema) -> Result<()> {
     match given(value, schema).flatten() {
         None | Some(ColumnType::Printed(PrintedType::Citext)) => Ok(()),
         Some(ty) if is_text(ty) => Ok(()),
-        Some(ColumnType::Array(of)) if is_text(of.into()) => Ok(()),
+        Some(ColumnType::Array(of) | ColumnType::Shaped(of)) if is_text(of.into()) => Ok(()),
         Some(ty) => {
             let ty = types::bare_name(ty);
             let message = format!("collations are not supported by type {ty}");

@@ -149,7 +149,9 @@ fn are_alike<I: Iterator<Item = (i64, ColumnType)>>(pairs: impl Fn() -> I) -> bo
 fn have_common<I: Iterator<Item = (i64, ColumnType)>>(pairs: impl Fn() -> I) -> bool {
     let types: Vec<ColumnType> = pairs()
         .filter_map(|(wanted, ty)| match (wanted, ty) {
-            (ANY_COMPATIBLE_ARRAY, ColumnType::Array(of)) => Some(of.into()),
+            (ANY_COMPATIBLE_ARRAY, ColumnType::Array(of) | ColumnType::Shaped(of)) => {
+                Some(of.into())
+            }
             (ANY_COMPATIBLE | ANY_COMPATIBLE_NON_ARRAY, ty) => Some(ty),
             _ => None,
         })
@@ -206,7 +208,7 @@ fn oid(ty: ColumnType) -> i64 {
 /// The type of an array's elements; vectors are arrays, too.
 fn element(ty: ColumnType) -> Option<i64> {
     match ty {
-        ColumnType::Array(of) => Some(oid(of.into())),
+        ColumnType::Array(of) | ColumnType::Shaped(of) => Some(oid(of.into())),
         ty => TYPES.get(&oid(ty))?.element,
     }
 }
@@ -219,7 +221,7 @@ fn category(oid: i64) -> (char, bool) {
 fn category_of(ty: ColumnType) -> char {
     match ty {
         ColumnType::Enum(_) => 'E',
-        ColumnType::Array(ElementType::Enum(_)) => 'A',
+        ColumnType::Array(ElementType::Enum(_)) | ColumnType::Shaped(ElementType::Enum(_)) => 'A',
         ty => category(oid(ty)).0,
     }
 }

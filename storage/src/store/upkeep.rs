@@ -44,30 +44,27 @@ pub(super) async fn sweep_by_time(flusher: Flusher, age: Duration) {
 
 /// An error where a data directory has files of a database and lacks the database itself: a new one would take them for what
 /// nothing names. Blocking.
-pub(super) fn refuse_half(dir: &Path) -> std::io::Result<()> {
-    let (hot, cold) = (dir.join("hot"), dir.join("cold"));
-    if hot.join("CURRENT").is_file() {
+pub(super) fn refuse_half(dir: &Path) -> Result<(), StorageError> {
+    if dir.join("hot/CURRENT").is_file() {
         return Ok(());
     }
-    let files = |folder: &Path| match folder.is_dir() {
-        true => sweep::local_files(folder),
-        false => Ok(Vec::new()),
-    };
-    let is_table = |path: &str| path.ends_with(".sst") || path.ends_with(".parquet");
-    let found = [("hot", files(&hot)), ("cold", files(&cold))]
-        .into_iter()
-        .flat_map(|(folder, files)| {
-            files
-                .unwrap_or_default()
-                .into_iter()
-                .map(move |(path, _)| format!("{folder}/{path}"))
-        })
-        .find(|path| is_table(path));
-    found.map_or(Ok(()), |found| {
-        Err(std::io::Error::other(format!(
-            "it has {found}, but no hot/CURRENT: a part of a database was removed, moved or not mounted; nothing was changed"
-        )))
-    })
+    for folder in ["hot", "cold"].map(|name| dir.join(name)) {
+        if !folder.is_dir() {
+            continue;
+        }
+        let is_table = |path: &String| path.ends_with(".sst") || path.ends_with(".parquet");
+        let mut files = sweep::local_files(&folder)?.into_iter();
+        if let Some(found) = files.map(|(path, _)| path).find(is_table) {
+            return Err(StorageError::Open {
+                dir: dir.display().to_string(),
+                reason: format!(
+                    "{} has {found}, but there is no hot/CURRENT: a part of a database was removed, moved or not mounted; nothing was changed",
+                    folder.display()
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Removes files from stores that are this database's; gives those that are left.
