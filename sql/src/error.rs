@@ -163,6 +163,22 @@ pub struct SqlError {
 }
 
 impl SqlError {
+    /// Whether it is about a text that is no value.
+    pub(crate) fn is_of_a_text(&self) -> bool {
+        use ErrorKind::{
+            DatetimeFieldOverflow, InvalidDatetimeFormat, InvalidTextRepresentation,
+            InvalidTimeZoneDisplacement, NumericValueOutOfRange,
+        };
+        matches!(
+            self.kind,
+            InvalidTextRepresentation
+                | InvalidDatetimeFormat
+                | DatetimeFieldOverflow
+                | InvalidTimeZoneDisplacement
+                | NumericValueOutOfRange
+        )
+    }
+
     /// An error with a message and nothing else.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> SqlError {
         SqlError {

@@ -442,7 +442,7 @@ impl Session {
         if result.is_err() {
             self.fail();
         }
-        let outcome = result.map_err(|error| statement.statement.locate(error))?;
+        let outcome = result.map_err(|error| statement.locate(error))?;
         Ok(match outcome {
             Outcome::Rows {
                 columns,

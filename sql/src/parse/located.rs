@@ -77,7 +77,7 @@ impl Located {
 
     /// The same for an error of a value: literals are read while a statement runs, and so are values of rows, which stand nowhere.
     pub(crate) fn locate_literal(&self, error: SqlError) -> SqlError {
-        if error.position.is_some() || !reads(&error) {
+        if error.position.is_some() || !error.is_of_a_text() {
             return error;
         }
         let tokens = self.tokens();
@@ -104,22 +104,6 @@ impl Located {
         });
         Tokens(own.collect())
     }
-}
-
-/// Whether an error is about a text that is no value.
-fn reads(error: &SqlError) -> bool {
-    use ErrorKind::{
-        DatetimeFieldOverflow, InvalidDatetimeFormat, InvalidTextRepresentation,
-        InvalidTimeZoneDisplacement, NumericValueOutOfRange,
-    };
-    matches!(
-        error.kind,
-        InvalidTextRepresentation
-            | InvalidDatetimeFormat
-            | DatetimeFieldOverflow
-            | InvalidTimeZoneDisplacement
-            | NumericValueOutOfRange
-    )
 }
 
 struct Placed {
@@ -281,7 +265,7 @@ impl Tokens {
 
     fn find(&self, error: &SqlError) -> Option<usize> {
         let message = error.message.as_str();
-        if reads(error) {
+        if error.is_of_a_text() {
             return self.literal(error);
         }
         match error.kind {

@@ -14,7 +14,7 @@ use super::{Outcome, Session};
 use crate::apart;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::output::OutputColumn;
-use crate::parse::{AsOf, Overriding, Parsed};
+use crate::parse::{AsOf, Body, Overriding, Parsed};
 use crate::provider::Access;
 use crate::short_read::ShortRead;
 use crate::system::Showing;
@@ -51,6 +51,18 @@ impl Prepared {
         let statement = self.statement.of(Statement::Query(Box::new(query)));
         let given: Vec<_> = self.parameters.iter().map(|ty| Some(*ty)).collect();
         session.prepare_inner(&statement, &given)
+    }
+
+    /// Adds where what an error of running it complains about stands.
+    pub(crate) fn locate(&self, error: SqlError) -> SqlError {
+        let text = self.statement.text();
+        let reads =
+            matches!(&self.statement.body, Body::Sql(of, _) if matches!(**of, Statement::Query(_)));
+        match reads && error.is_of_a_text() {
+            // Its own literals were read when it was planned, but those that are cast.
+            true => text.locate_literal(error),
+            false => text.locate(error),
+        }
     }
 
     /// 0A000 when a plan made anew gives other columns than the client was told of.

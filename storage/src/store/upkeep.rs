@@ -53,7 +53,7 @@ pub(super) fn refuse_half(dir: &Path) -> Result<(), StorageError> {
             continue;
         }
         let is_table = |path: &String| path.ends_with(".sst") || path.ends_with(".parquet");
-        let mut files = sweep::local_files(&folder)?.into_iter();
+        let files = sweep::local_files(&folder)?.into_iter();
         if let Some(found) = files.map(|(path, _)| path).find(is_table) {
             return Err(StorageError::Open {
                 dir: dir.display().to_string(),
