@@ -1,7 +1,5 @@
 //! CALL: the procedures of the `tidelog` schema.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{self, ObjectName};
 use tidelog_storage::{ColumnType, Datum};
 
@@ -36,15 +34,10 @@ impl Session {
         };
         self.require_superuser(&format!("CALL {name}"))?;
         self.refuse_in_block(&format!("CALL {name}"))?;
-        let argument = match &function.args {
-            ast::FunctionArguments::List(list) if list.args.len() == 1 => match &list.args[0] {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => {
-                    known_text(expr, parameters).flatten()
-                }
-                _ => None,
-            },
-            _ => None,
-        };
+        let is_one =
+            matches!(&function.args, ast::FunctionArguments::List(list) if list.args.len() == 1);
+        let argument = (arguments(function).next().filter(|_| is_one))
+            .and_then(|argument| known_text(argument, parameters).flatten());
         let Some(argument) = argument else {
             let message = format!("{name} takes {takes}");
             return Err(SqlError::new(ErrorKind::UndefinedFunction, message)
@@ -144,20 +137,29 @@ fn output_columns(names: &[&str]) -> Vec<OutputColumn> {
     names.iter().map(column).collect()
 }
 
+/// The arguments that are plain expressions.
+fn arguments(function: &ast::Function) -> impl Iterator<Item = &ast::Expr> {
+    let args = match &function.args {
+        ast::FunctionArguments::List(list) => list.args.as_slice(),
+        _ => &[],
+    };
+    args.iter().filter_map(|arg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    })
+}
+
 /// The types of the parameters among a procedure's arguments: text, where the client left them open.
 pub(super) fn parameters(
     function: &ast::Function,
     given: &[Option<ColumnType>],
 ) -> Result<Vec<ColumnType>, SqlError> {
     let mut types: Vec<Option<ColumnType>> = given.to_vec();
-    let visited = ast::visit_expressions(function, |expr| {
-        match infer_placeholder(&mut types, expr, ColumnType::Text) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
+    for mut argument in arguments(function) {
+        while let ast::Expr::Cast { expr, .. } = argument {
+            argument = expr;
         }
-    });
-    if let ControlFlow::Break(error) = visited {
-        return Err(error);
+        infer_placeholder(&mut types, argument, ColumnType::Text)?;
     }
     Ok((types.into_iter())
         .map(|ty| ty.unwrap_or(ColumnType::Text))
