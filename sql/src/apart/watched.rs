@@ -24,7 +24,8 @@ use futures::{Stream, StreamExt};
 /// Rows are given twice as many at a time, or half as many, until what is done with them takes so long.
 const AT_LEAST: Duration = Duration::from_millis(5);
 const AT_MOST: Duration = Duration::from_millis(20);
-const ROWS_FIRST: usize = 64;
+/// Few, as each may become large.
+const ROWS_FIRST: usize = 4;
 const ROWS_MAX: usize = 8192;
 
 /// Whether nobody waits for a statement any more.
