@@ -71,6 +71,7 @@ impl Wire {
             Ok(0) => panic!("the connection has ended"),
             Ok(n) => self.received.extend(&bytes[..n]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("{error}"),
         }
         true

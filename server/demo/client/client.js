@@ -35,7 +35,7 @@ export class Client {
      * it took effect.
      */
     async query(sql, params = [], options = {}) {
-        await this.#turnstile.enter();
+        await this.#turnstile.enter(options.signal);
         try {
             return await query(this.#connection, sql, params, options);
         }
@@ -84,12 +84,12 @@ export class Client {
 /** The SUBSCRIBE that a live query means. `from` travels beside it. */
 function statement(sql, { last_rows, from }) {
     const bare = sql.trim().replace(/;$/, "");
-    const subscribe = /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare})`;
+    const subscribe = /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare}\n)`;
     if (last_rows === undefined || from !== undefined)
         return subscribe;
     if (!Number.isSafeInteger(last_rows) || last_rows < 0)
         throw new TypeError("last_rows is a number of rows");
-    return `${subscribe} OPTIONS (last_rows = ${last_rows})`;
+    return `${subscribe}\nOPTIONS (last_rows = ${last_rows})`;
 }
 /** Makes a client. It connects when it is first used. */
 export function createClient(options) {

@@ -6,12 +6,26 @@ const STATEMENTS_MAX = 16;
 export class Turnstile {
     #running = 0;
     #waiting = [];
-    async enter() {
+    /** Waits for a turn; a `CanceledError` once the signal aborts. */
+    async enter(signal) {
+        if (signal?.aborted)
+            throw aborted(signal);
         if (this.#running < STATEMENTS_MAX) {
             this.#running++;
             return;
         }
-        await new Promise((resolve) => this.#waiting.push(resolve));
+        await new Promise((resolve, reject) => {
+            const go = () => {
+                signal?.removeEventListener("abort", abort);
+                resolve();
+            };
+            const abort = () => {
+                this.#waiting.splice(this.#waiting.indexOf(go), 1);
+                reject(aborted(signal));
+            };
+            this.#waiting.push(go);
+            signal?.addEventListener("abort", abort, { once: true });
+        });
     }
     leave() {
         const next = this.#waiting.shift();
