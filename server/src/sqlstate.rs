@@ -95,6 +95,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::LockNotAvailable => "55P03",
         ErrorKind::ReadOnlyTransaction => "25006",
         ErrorKind::IdleInTransactionTimeout => "25P03",
+        ErrorKind::IdleSessionTimeout => "57P05",
         ErrorKind::TransactionResolutionUnknown => "08007",
         ErrorKind::InFailedTransaction => "25P02",
         ErrorKind::ActiveTransaction => "25001",

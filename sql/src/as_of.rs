@@ -133,7 +133,7 @@ impl AsOf {
                         "AS OF TIMESTAMP '{shown}' lies in the future"
                     )));
                 }
-                Ok(Seq::first_at(ms.saturating_add(1)).previous().min(newest))
+                Ok(tokio::task::block_in_place(|| present.seq_at(ms))?)
             }
             _ => Err(invalid("the value of AS OF must not be null".to_string())),
         }

@@ -111,6 +111,7 @@ pub enum ErrorKind {
     LockNotAvailable,
     ReadOnlyTransaction,
     IdleInTransactionTimeout,
+    IdleSessionTimeout,
     TransactionResolutionUnknown,
     InFailedTransaction,
     ActiveTransaction,

@@ -18,8 +18,11 @@ use tidelog_storage::{DatabaseId, TableId};
 
 use crate::text::datetime::now_micros;
 
+mod rows;
 #[cfg(test)]
 mod tests;
+
+use rows::Rows;
 
 /// What is locked.
 pub(crate) type RowKey = Arc<[u8]>;
@@ -129,7 +132,7 @@ struct Wait {
 
 #[derive(Default)]
 struct State {
-    rows: HashMap<RowKey, Row>,
+    rows: Rows,
     /// By the group of the owner.
     waiting: HashMap<OwnerId, Wait>,
 }
@@ -146,8 +149,6 @@ enum Answer {
 
 /// Locks that are taken or given back in one go, while others wait for the table.
 const BATCH: usize = 256;
-/// A table that once held more than this many locks gives the memory back when it is empty.
-const CAPACITY_KEPT: usize = 1 << 16;
 
 /// All row locks of a server.
 #[derive(Default)]
@@ -188,10 +189,10 @@ impl LockTable {
     pub(crate) fn shown(&self) -> Vec<ShownLock> {
         let state = self.state.lock();
         let mut shown = Vec::new();
-        for (key, row) in &state.rows {
-            if !is_advisory(key) && row.queue.is_empty() {
-                continue;
-            }
+        let waited_for: HashSet<&RowKey> = state.waiting.values().map(|wait| &wait.key).collect();
+        let rows = waited_for.into_iter().filter(|key| !is_advisory(key));
+        let rows = rows.filter_map(|key| Some((key, state.rows.get(key)?)));
+        for (key, row) in state.rows.advisory().chain(rows) {
             let object = locked(key);
             shown.extend(row.holders.iter().map(|holder| ShownLock {
                 object,
@@ -314,9 +315,6 @@ impl Locks {
             let mut state = self.table.state.lock();
             for key in self.held.drain(batch..) {
                 state.release(self.owner, &key);
-            }
-            if state.rows.is_empty() && state.rows.capacity() > CAPACITY_KEPT {
-                state.rows = HashMap::new();
             }
         }
     }
@@ -534,7 +532,7 @@ impl State {
     /// Puts an owner into a row's queue; says whether it has a weaker lock there.
     fn enqueue(&mut self, key: &RowKey, waiter: Waiter) -> bool {
         let owner = waiter.owner;
-        let row = self.rows.entry(key.clone()).or_default();
+        let row = self.rows.get_or_default(key);
         let upgrade = row.holders.iter().any(|holder| holder.owner == owner);
         if upgrade {
             row.queue.push_front(waiter);

@@ -232,9 +232,12 @@ impl Session {
         self.timeout("statement_timeout")
     }
 
-    /// How long a session may leave a transaction block open between statements; `None` is without end.
-    pub fn idle_in_transaction_timeout(&self) -> Option<Duration> {
-        self.timeout("idle_in_transaction_session_timeout")
+    /// How long the client may be silent between statements, in a transaction block or outside; `None` is without end.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.timeout(match self.transaction_status() {
+            TransactionStatus::Idle => "idle_session_timeout",
+            _ => "idle_in_transaction_session_timeout",
+        })
     }
 
     pub(crate) fn timeout(&self, setting: &str) -> Option<Duration> {
@@ -479,8 +482,10 @@ impl Session {
             let outcome = match tried {
                 // It alone is the transaction: the others go on without its locks, then it is run again.
                 Err(error)
-                    if error.kind == ErrorKind::DeadlockDetected
-                        && alone
+                    if matches!(
+                        error.kind,
+                        ErrorKind::DeadlockDetected | ErrorKind::SerializationFailure
+                    ) && alone
                         && self.work.block == Block::None
                         && !self.advisory.is_held()
                         && tries < RETRIES_MAX =>

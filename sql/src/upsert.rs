@@ -12,8 +12,8 @@ use tidelog_storage::catalog::{IndexId, UniqueKey};
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::transaction::unique_identity;
 use tidelog_storage::{
-    Catalog, ColumnId, ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Seq, Snapshot,
-    StorageError, TableDef, datum,
+    Catalog, ColumnId, ColumnType, CommitError, Datum, Partition, PartitionSet, Row, RowVersion,
+    Seq, Snapshot, StorageError, TableDef, datum,
 };
 
 use crate::ddl;
@@ -303,6 +303,11 @@ impl Session {
         inserts: &[Write],
     ) -> Result<Vec<Option<RowVersion>>, SqlError> {
         let scope = self.scope();
+        let now = scope.snapshot.catalog().table_by_id(table.id);
+        if now.is_none_or(|now| now.schema_version != table.schema_version) {
+            // The rows may be of a newer layout than the statement was planned for.
+            return Err(CommitError::CatalogChanged.into());
+        }
         if let Some(reads) = &scope.reads {
             let partitions = inserts.iter().map(|write| write.partition.clone());
             let read = partitions.map(|partition| (table.id, PartitionSet::One(partition)));

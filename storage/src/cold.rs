@@ -195,6 +195,9 @@ pub(crate) const META_ID: u8 = b'i';
 /// First byte of the `meta` keys that tell up to where a table's log was trimmed, in whatever partition.
 pub(crate) const META_TRIMMED: u8 = b't';
 
+/// First byte of the `meta` keys of the times of commits that the clock was behind.
+pub(crate) const META_MOMENT: u8 = b'k';
+
 /// First byte of the `meta` keys of users who are being erased; the name follows.
 pub(crate) const META_ERASURE: u8 = b'e';
 

@@ -34,6 +34,7 @@ use crate::failpoint::{Failpoints, Step};
 use crate::flush::blocking;
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_entry, read_seq, version_key};
+use crate::moments::Moments;
 use crate::notify::Old;
 use crate::seq::{Seq, SeqGenerator};
 use crate::snapshot::{Snapshot, View};
@@ -190,6 +191,8 @@ pub(crate) enum Request {
     TrimCommits {
         upto: Seq,
         marks: HashMap<TableId, Seq>,
+        /// Notes of moments before this time go, too.
+        moments_end: i64,
         reply: Reply<(), StorageError>,
     },
     /// Removes notifications that are old.
@@ -329,11 +332,14 @@ impl CommitQueue {
 /// Starts the committer's thread.
 pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>), StorageError> {
     let (sender, receiver) = mpsc::channel(QUEUE_REQUESTS_MAX);
-    let tables = shared.view().tables.clone();
+    let view = shared.view();
+    let (tables, moments) = (view.tables.clone(), Moments::load(&view.hot)?);
+    drop(view);
     let committer = Committer {
         shared: shared.clone(),
         receiver,
         tables,
+        moments,
         states: HashMap::new(),
         last_commits: HashMap::new(),
         erased: HashMap::new(),
@@ -356,6 +362,7 @@ struct Committer {
     shared: Arc<Shared>,
     receiver: mpsc::Receiver<Request>,
     tables: ddl::Tables,
+    moments: Moments,
     states: HashMap<(TableId, Partition), PartitionState>,
     /// The newest commit to each table since the store was opened; no transaction is older than that.
     last_commits: HashMap<TableId, Seq>,
@@ -413,8 +420,13 @@ impl Committer {
                 } => {
                     let _ = reply.send(self.trim(table, parts));
                 }
-                Request::TrimCommits { upto, marks, reply } => {
-                    let _ = reply.send(self.trim_commits(upto, marks));
+                Request::TrimCommits {
+                    upto,
+                    marks,
+                    moments_end,
+                    reply,
+                } => {
+                    let _ = reply.send(self.trim_commits(upto, marks, moments_end));
                 }
                 Request::TrimNotifications { old, reply } => {
                     let _ = reply.send(self.trim_notifications(old));
@@ -550,7 +562,9 @@ impl Committer {
             let key = cold::state_key(*table, partition);
             (group.batch).put_cf(hot.family(Family::Meta), key, state.encode());
         }
-        let batch = std::mem::take(&mut group.batch);
+        let mut batch = std::mem::take(&mut group.batch);
+        let now_ms = self.shared.generator.now_ms();
+        self.moments.note(&hot, &mut batch, last, now_ms);
         let has_catalog = catalog.is_some();
         match &catalog {
             None => self.write_commits(batch, synced)?,

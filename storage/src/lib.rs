@@ -23,6 +23,7 @@ pub mod flush;
 mod hot;
 pub mod jobs;
 pub mod key;
+mod moments;
 pub mod notify;
 mod pace;
 pub mod record;

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Milliseconds from the Unix epoch to 2024-01-01 00:00:00 UTC, where Seqs begin.
 pub const EPOCH_UNIX_MS: i64 = 1_704_067_200_000;
+/// 2090-01-01 UTC. A clock that shows more is wrong, and not believed: Seqs end in 2093.
+const BELIEVED_UNIX_MS_MAX: i64 = 3_786_912_000_000;
 const COUNTER_BITS: u32 = 12;
 const NODE_BITS: u32 = 10;
 const PENDING_BASE: i64 = i64::MAX - u32::MAX as i64;
@@ -103,7 +105,7 @@ pub fn system_clock() -> Clock {
     })
 }
 
-/// Draws Seqs: strictly increasing, never going back when the clock does.
+/// Draws Seqs: strictly increasing, never going back when the clock does, and not going on with one that shows 2090 or later.
 ///
 /// Commits and `snowflake_id()` draw from the same generator, so an id is always below the Seq of the
 /// commit that stores it, and ids stay unique across a restart because the newest commit is known.
@@ -128,7 +130,9 @@ impl SeqGenerator {
     pub fn draw(&self, n: u64) -> Seq {
         assert!(n > 0, "an empty run of Seqs has no first");
         let mut last = self.last.lock();
-        let now = Seq(Seq::first_at((self.clock)()).0 | self.node << COUNTER_BITS);
+        let ms = (self.clock)();
+        let ms = if ms < BELIEVED_UNIX_MS_MAX { ms } else { 0 };
+        let now = Seq(Seq::first_at(ms).0 | self.node << COUNTER_BITS);
         let first = if now > *last { now } else { last.advance(1) };
         *last = first.advance(n - 1);
         first

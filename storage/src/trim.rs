@@ -17,11 +17,11 @@ use crate::commit::{CommitQueue, OldLog, Request, Shared};
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{read_seq, seq_of, version_key};
-use crate::notify;
 use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::{PartitionSet, Snapshot, oldest_resumable};
 use crate::transaction::Partition;
+use crate::{moments, notify};
 
 /// Partitions that one commit trims.
 const PARTITIONS_MAX: usize = 1024;
@@ -93,6 +93,7 @@ pub(crate) async fn run(
         let request = Request::TrimCommits {
             upto: found.upto,
             marks: found.marks,
+            moments_end: found.moments_end,
             reply,
         };
         queue.send(request).await?;
@@ -212,6 +213,8 @@ struct OldCommits {
     upto: Seq,
     /// The last change that they tell of, for each USER table.
     marks: HashMap<TableId, Seq>,
+    /// Before this time no note of a moment is needed.
+    moments_end: i64,
 }
 
 /// The oldest entries of the `commit` family that neither a USER table's resume window nor a table's history window
@@ -234,8 +237,9 @@ fn find_old_commits(snapshot: &Snapshot) -> Result<OldCommits, StorageError> {
         count: 0,
         upto: Seq::ZERO,
         marks: HashMap::new(),
+        moments_end: 0,
     };
-    let mut before = None;
+    let (mut before, mut ended) = (None, Seq::ZERO);
     let mut commits = (snapshot.view.hot).iterate(Family::Commit, &[], vec![0xFF; 9]);
     while let Some((key, value)) = commits.item() {
         let next = (read_seq(key)?, decode_commit(value)?);
@@ -250,10 +254,11 @@ fn find_old_commits(snapshot: &Snapshot) -> Result<OldCommits, StorageError> {
                 }
             }
             found.count += 1;
-            found.upto = first;
+            (found.upto, ended) = (first, entry.last);
         }
         commits.next();
     }
     commits.status()?;
+    found.moments_end = moments::first_above(&snapshot.view.hot, ended)?;
     Ok(found)
 }

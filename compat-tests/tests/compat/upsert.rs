@@ -207,3 +207,40 @@ async fn rows_that_conflict_obey_the_checks() {
     )
     .await;
 }
+
+/// A row that stands in the way may be of a newer layout than the statement was planned for.
+#[tokio::test(flavor = "multi_thread")]
+async fn upserts_go_on_while_columns_come_and_go() {
+    let server = Server::start();
+    server
+        .peer()
+        .run("CREATE TABLE counts (id int4 PRIMARY KEY, n int4 NOT NULL); INSERT INTO counts VALUES (1, 0);");
+    let writers: Vec<_> = ["DO UPDATE SET n = counts.n + 1", "DO NOTHING"]
+        .map(|action| {
+            let peer = server.peer();
+            tokio::spawn(async move {
+                let client = peer.connect().await;
+                let upsert = format!("INSERT INTO counts VALUES (1, 1) ON CONFLICT (id) {action}");
+                for _ in 0..150 {
+                    client.batch_execute(&upsert).await.unwrap();
+                }
+            })
+        })
+        .into();
+    let client = server.peer().connect().await;
+    let mut round = 0;
+    while writers.iter().any(|writer| !writer.is_finished()) || round == 0 {
+        round += 1;
+        let statements = format!(
+            "ALTER TABLE counts ADD COLUMN c int DEFAULT {round}; UPDATE counts SET c = 2;
+             ALTER TABLE counts RENAME COLUMN c TO d; ALTER TABLE counts DROP COLUMN d"
+        );
+        for statement in statements.split(';') {
+            client.batch_execute(statement).await.unwrap();
+        }
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(server.peer().value("SELECT n FROM counts"), "150");
+}

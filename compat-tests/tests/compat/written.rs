@@ -14,6 +14,8 @@ async fn forms_mean_what_their_equals_mean() {
     );
     let (tide, pg) = pair.connect().await;
     for query in [
+        "SELECT 5>-3, 1>=-1, 1<>-1, 1.5>=-.5, 1<-1, 2*-1, 1=-1, 5>+3, 7<>- -3, 1+-1, -1>-2, '[1,2]'::jsonb->-1, '[1,2]'::jsonb->>-1",
+        "SELECT id FROM a WHERE id>-1 AND id<=+5 ORDER BY id",
         "SELECT j.id, a.x, b.y FROM a JOIN b USING (id) AS j",
         "SELECT j.*, x FROM a JOIN b USING (id, \"Größe\") AS j",
         "SELECT \"J\".\"Größe\", id FROM a JOIN b USING (id, \"Größe\") AS \"J\" WHERE \"J\".id < 9 ORDER BY \"J\".id",

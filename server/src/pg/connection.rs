@@ -361,6 +361,7 @@ impl Connection {
 
     /// Waits for the next message; meanwhile an idle session gets its notifications.
     async fn next_message(&mut self) -> Result<Incoming, Stop> {
+        let since = tokio::time::Instant::now();
         loop {
             if self.interrupts.is_stopping() {
                 return Err(admin_shutdown());
@@ -374,15 +375,14 @@ impl Connection {
                 false => self.client.flush_full().await?,
             }
             let status = self.session.transaction_status();
-            let idle_timeout = match status {
-                TransactionStatus::Idle => None,
-                _ if !self.idle => None,
-                _ => self.session.idle_in_transaction_timeout(),
+            let idle_timeout = match self.idle {
+                true => self.session.idle_timeout(),
+                false => None,
             };
             let idled = async {
                 match idle_timeout {
                     // Most have none: it takes no memory of theirs.
-                    Some(timeout) => Box::pin(tokio::time::sleep(timeout)).await,
+                    Some(timeout) => Box::pin(tokio::time::sleep_until(since + timeout)).await,
                     None => std::future::pending().await,
                 }
             };
@@ -400,8 +400,11 @@ impl Connection {
                 heard = heard => self.notify(heard),
                 stop = self.interrupts.ended() => return Err(stop),
                 () = idled => {
-                    let message = "terminating connection due to idle-in-transaction timeout";
-                    let kind = ErrorKind::IdleInTransactionTimeout;
+                    let (kind, idle) = match status {
+                        TransactionStatus::Idle => (ErrorKind::IdleSessionTimeout, "idle-session"),
+                        _ => (ErrorKind::IdleInTransactionTimeout, "idle-in-transaction"),
+                    };
+                    let message = format!("terminating connection due to {idle} timeout");
                     return Err(Stop::Fatal(SqlError::new(kind, message)));
                 }
             }

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::dialect::{self, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{
-    Location, Token, TokenWithSpan, Tokenizer, TokenizerError,
+    Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError,
 };
 
 use super::unicode;
@@ -52,7 +52,68 @@ pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
         message: wrong.to_string(),
         location: Location::empty(),
     })?;
-    Tokenizer::new(&Dialect { nests_joins: true }, &plain).tokenize_with_location()
+    let tokens = tokenizer(&plain).tokenize_with_location()?;
+    let is_split = |token: &TokenWithSpan| signs_behind(&token.token) > 0;
+    if !tokens.iter().any(is_split) {
+        return Ok(tokens);
+    }
+    let mut split = Vec::with_capacity(tokens.len() + 1);
+    for token in tokens {
+        split_signs(token, &mut split)?;
+    }
+    Ok(split)
+}
+
+fn tokenizer(sql: &str) -> Tokenizer<'_> {
+    Tokenizer::new(&Dialect { nests_joins: true }, sql)
+}
+
+/// How many signs at the end of an operator are none of it, as in `5>-3`: an operator of several characters ends in `+` or
+/// `-` only if it has one of these (PostgreSQL's manual, 4.1.3).
+fn signs_behind(token: &Token) -> usize {
+    match token {
+        Token::CustomBinaryOperator(text)
+            if !text.contains(&['~', '!', '@', '#', '%', '^', '&', '|', '`', '?']) =>
+        {
+            text.len() - text.trim_end_matches(&['+', '-']).len()
+        }
+        _ => 0,
+    }
+}
+
+/// Adds a token, with the signs behind it as tokens of their own.
+fn split_signs(token: TokenWithSpan, out: &mut Vec<TokenWithSpan>) -> Result<(), TokenizerError> {
+    let signs = signs_behind(&token.token);
+    let Token::CustomBinaryOperator(text) = &token.token else {
+        out.push(token);
+        return Ok(());
+    };
+    let (operator, signs) = text.split_at(text.len() - signs);
+    let mut at = token.span.start;
+    let mut push = |token: Token, length: usize| {
+        let start = at;
+        at.column += length as u64;
+        out.push(TokenWithSpan::new(token, Span::new(start, at)));
+    };
+    let operators = match operator {
+        "" => Vec::new(),
+        operator => tokenizer(operator).tokenize()?,
+    };
+    for token in operators {
+        let length = token.to_string().len();
+        push(token, length);
+    }
+    for sign in signs.chars() {
+        push(
+            if sign == '-' {
+                Token::Minus
+            } else {
+                Token::Plus
+            },
+            1,
+        );
+    }
+    Ok(())
 }
 
 macro_rules! as_sqlparser_has_it {

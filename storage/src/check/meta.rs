@@ -6,17 +6,17 @@ use super::{Checker, Invariant, place};
 use crate::catalog::{TableId, TableKind};
 use crate::cold::stores::split;
 use crate::cold::{
-    self, ColdFile, META_ERASURE, META_FILE, META_GARBAGE, META_HISTORY, META_ID, META_STATE,
-    META_TRIMMED, PartitionState,
+    self, ColdFile, META_ERASURE, META_FILE, META_GARBAGE, META_HISTORY, META_ID, META_MOMENT,
+    META_STATE, META_TRIMMED, PartitionState,
 };
 use crate::commit::ddl::META_CATALOG;
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{parse_scope, read_seq, scope_end, scope_key, table_range};
-use crate::notify;
 use crate::sequence::{self, META_SEQUENCE};
 use crate::snapshot::{History, rows_family};
 use crate::transaction::Partition;
+use crate::{moments, notify};
 
 /// Whether a file's Seqs are a range that can stand in a partition of this state behind the file before it.
 pub(crate) fn follows(before: Option<&ColdFile>, file: &ColdFile, state: &PartitionState) -> bool {
@@ -48,6 +48,12 @@ impl Checker<'_> {
                 Some(&META_GARBAGE | &META_ERASURE) => {
                     if std::str::from_utf8(&key[1..]).is_err() {
                         let what = format!("a name that is none: {key:02x?}");
+                        self.report.find(Invariant::RecordsDecode, "meta", what);
+                    }
+                }
+                Some(&META_MOMENT) => {
+                    if moments::decode(key, value).is_err() {
+                        let what = format!("the time of a commit: {key:02x?} {value:02x?}");
                         self.report.find(Invariant::RecordsDecode, "meta", what);
                     }
                 }

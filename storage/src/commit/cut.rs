@@ -11,6 +11,7 @@ use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::{read_seq, seq_bytes, version_key};
+use crate::moments;
 use crate::notify::Old;
 use crate::seq::Seq;
 use crate::snapshot::DeadEntry;
@@ -76,6 +77,7 @@ impl Committer {
         &mut self,
         upto: Seq,
         marks: HashMap<TableId, Seq>,
+        moments_end: i64,
     ) -> Result<(), StorageError> {
         self.check_alive()?;
         let hot = self.shared.hot.clone();
@@ -85,6 +87,8 @@ impl Committer {
             seq_bytes(Seq::ZERO),
             seq_bytes(upto.next()),
         );
+        let (from, to) = (moments::key(0), moments::key(moments_end));
+        batch.delete_range_cf(hot.family(Family::Meta), from, to);
         for (table, mark) in marks {
             if self.tables.contains_key(&table) {
                 self.raise_mark(&mut batch, table, mark)?;

@@ -1,7 +1,10 @@
 //! Reading the past: what stays, what goes, and that it is told exactly from where on nothing is missing.
 
 use super::*;
+use crate::cold::ColdOptions;
+use crate::moments;
 use crate::snapshot::History;
+use crate::testing::{assert_sound, check_closed};
 
 type Rows = BTreeMap<(String, Seq), Row>;
 
@@ -155,4 +158,85 @@ async fn a_file_half_dead_inside_the_window_is_not_written_again_and_again() {
     time.fetch_add(2000, Ordering::SeqCst);
     let some = store.compact(table.id).await.unwrap();
     assert_eq!((some.files_merged, some.dropped, some.rows), (1, 8, 2));
+}
+
+async fn insert(store: &Store, table: &Arc<TableDef>, id: i64) {
+    let mut transaction = Transaction::new();
+    transaction.insert(table, &user("alice"), &row(id, "new"));
+    store.commit(transaction).await.unwrap();
+}
+
+/// What was committed by a time is found though Seqs are ahead of the clock: it went back, or a transaction took more of
+/// them than its millisecond has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_means_what_was_committed_by_then_whatever_the_clock_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let time = start();
+    let mut store = open_at(dir.path(), &time);
+    let table = put_table(&store, windowed(1, false, 1000)).await;
+    let alice = user("alice");
+    let mut past: Vec<(i64, Seq)> = Vec::new();
+    let jumps = [1, 1, 5_000, 1, -4_000, 1, 1, 1_000, -3_000, 7, 1, 1, 50_000];
+    for (n, jump) in jumps.into_iter().enumerate() {
+        let now = time.fetch_add(jump, Ordering::SeqCst) + jump;
+        // What was told of times that come again is told no more.
+        past.retain(|(ms, _)| *ms < now);
+        let mut transaction = Transaction::new();
+        for id in 0..if n == 6 { 10_000 } else { 2 } {
+            transaction.insert(&table, &alice, &row(id, "new"));
+        }
+        store.commit(transaction).await.unwrap();
+        if n % 4 == 3 {
+            store.close().await;
+            drop(store);
+            store = open_at(dir.path(), &time);
+        }
+        past.push((now, store.visible()));
+        let snapshot = store.snapshot();
+        assert_eq!(snapshot.seq_at(now).unwrap(), store.visible(), "step {n}");
+        for pair in past.windows(2) {
+            let before = snapshot.seq_at(pair[1].0 - 1).unwrap();
+            assert!(pair[0].1 <= before && before < pair[1].1, "step {n}");
+        }
+        for (ms, seq) in &past {
+            // Seqs that were not drawn may be meant, too.
+            let found = snapshot.as_of(snapshot.seq_at(*ms).unwrap()).unwrap();
+            assert_eq!(
+                scan(dir.path(), &found, &table, None),
+                scan(dir.path(), &snapshot.as_of(*seq).unwrap(), &table, None),
+                "step {n} at {ms}"
+            );
+        }
+    }
+    let notes = || moments::first_above(&store.snapshot().view.hot, Seq::ZERO).unwrap();
+    assert!(notes() > 0);
+    store.flush(table.id).await.unwrap();
+    time.fetch_add(100_000, Ordering::SeqCst);
+    for id in 0..3 {
+        insert(&store, &table, id).await;
+    }
+    store.trim().await.unwrap();
+    assert_eq!(notes(), 0, "all is trimmed");
+    store.close().await;
+    drop(store);
+    assert_sound(
+        &check_closed(dir.path(), ColdOptions::default())
+            .await
+            .unwrap(),
+    );
+}
+
+/// Seqs do not wear out by a clock that once showed a time near their end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_in_the_far_future_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let time = start();
+    let store = open_at(dir.path(), &time);
+    let table = put_table(&store, windowed(1, true, 1000)).await;
+    let now = time.load(Ordering::SeqCst);
+    for year_ms in [3_786_912_000_000, 4_083_955_200_000, i64::MAX / 2000] {
+        time.store(year_ms, Ordering::SeqCst);
+        insert(&store, &table, year_ms).await;
+        assert_eq!(store.visible().unix_ms(), now);
+    }
 }

@@ -282,6 +282,23 @@ async fn who_leaves_lets_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_idle_session_is_ended() {
+    each(async |peer| {
+        let script = "\\set VERBOSITY verbose
+             SET idle_session_timeout = '200ms';
+             BEGIN;
+             \\! sleep 0.5
+             COMMIT;
+             \\! sleep 0.5
+             SELECT 2;";
+        let error = peer.try_run(script).unwrap_err();
+        let wanted = "57P05: terminating connection due to idle-session timeout";
+        assert!(error.contains(wanted), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_idle_block_is_ended() {
     each(async |peer| {
         let client = peer.connect().await;
