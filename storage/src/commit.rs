@@ -13,6 +13,7 @@ mod erase;
 pub(crate) mod garbage;
 mod history;
 pub(crate) mod index;
+mod queue;
 mod swap;
 
 use std::collections::{HashMap, HashSet};
@@ -22,8 +23,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
 use rocksdb::WriteBatch;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::catalog::{Catalog, CatalogChange, IndexId, TableId};
 use crate::changes::Extent;
@@ -31,7 +31,6 @@ use crate::cold::{self, ColdFile, PartitionState};
 use crate::erase::Erased;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::{Failpoints, Step};
-use crate::flush::blocking;
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_entry, read_seq, version_key};
 use crate::moments::Moments;
@@ -40,20 +39,16 @@ use crate::seq::{Seq, SeqGenerator};
 use crate::snapshot::{Snapshot, View};
 use crate::transaction::{Partition, RowKeys, Transaction};
 use crate::watch::Watches;
-use ahead::{Ahead, Recent};
+use ahead::Recent;
 use check::Group;
 use garbage::Garbage;
 use index::Unindexed;
+pub(crate) use queue::CommitQueue;
+use queue::PendingCommit;
 
-const QUEUE_REQUESTS_MAX: usize = 1024;
-const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Bytes that one permit of the queue stands for.
-const PERMIT_BYTES: usize = 1024;
 const GROUP_TRANSACTIONS_MAX: usize = 512;
 /// Transactions that are larger are checked ahead and make a group of their own.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// A transaction of more changes, and its locks, are let go of on a thread that may block.
-const CHANGES_AT_HAND: usize = 1000;
 /// Partition states that the committer keeps at hand.
 const STATES_MAX: usize = 1 << 20;
 
@@ -223,120 +218,14 @@ pub(crate) enum Request {
     },
 }
 
-/// A transaction on its way.
-pub(crate) struct PendingCommit {
-    transaction: Transaction,
-    /// If it was checked already.
-    ahead: Option<Ahead>,
-    /// The outcome, with the transaction: to let go of many changes takes a while, which the committer has no time for.
-    reply: oneshot::Sender<(Result<Seq, CommitError>, Transaction, Option<Held>)>,
-    held: Held,
-}
-
-/// What is let go of with the outcome: room in the queue, and what the caller wants held as long, the locks of its rows.
-type Held = (OwnedSemaphorePermit, Box<dyn Send>);
-
-impl PendingCommit {
-    fn answer(self, answer: Result<Seq, CommitError>) {
-        let held = (self.transaction.len() > CHANGES_AT_HAND).then_some(self.held);
-        let _ = self.reply.send((answer, self.transaction, held));
-    }
-}
-
-/// The committer's queue, bounded by requests and by bytes.
-#[derive(Clone)]
-pub(crate) struct CommitQueue {
-    sender: mpsc::Sender<Request>,
-    room: Arc<Semaphore>,
-    shared: Arc<Shared>,
-}
-
-impl CommitQueue {
-    pub(crate) async fn commit(
-        &self,
-        transaction: Transaction,
-        held: Box<dyn Send>,
-    ) -> Result<Seq, CommitError> {
-        let (transaction, ahead) = match Ahead::is_for(&transaction) {
-            true => {
-                let shared = self.shared.clone();
-                let check = move || {
-                    let ahead = Ahead::check(&shared, &transaction);
-                    Ok((transaction, ahead))
-                };
-                blocking(check).await?
-            }
-            false => (transaction, None),
-        };
-        let permits = (transaction.bytes().min(QUEUE_BYTES_MAX) / PERMIT_BYTES).max(1);
-        let permits = u32::try_from(permits).expect("the queue has less than 2^32 permits");
-        let room = self
-            .room
-            .clone()
-            .acquire_many_owned(permits)
-            .await
-            .map_err(|_| StorageError::Closed)?;
-        let (reply, answer) = oneshot::channel();
-        self.send(Request::Commit(Box::new(PendingCommit {
-            transaction,
-            ahead,
-            reply,
-            held: (room, held),
-        })))
-        .await?;
-        let (answer, transaction, held) = answer
-            .await
-            .map_err(|_| CommitError::Unknown("the committer ended".to_string()))?;
-        if let Some(held) = held {
-            // The caller's next statement finds free what it locked.
-            let _ = tokio::task::spawn_blocking(move || drop(held)).await;
-            tokio::task::spawn_blocking(move || drop(transaction));
-        }
-        answer
-    }
-
-    pub(crate) async fn send(&self, request: Request) -> Result<(), StorageError> {
-        self.sender
-            .send(request)
-            .await
-            .map_err(|_| StorageError::Closed)
-    }
-
-    /// Whether nothing is accepted any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
-    }
-
-    /// Waits until everything that was accepted is done.
-    pub(crate) async fn stop(&self) {
-        let (done, ended) = oneshot::channel();
-        if self.send(Request::Stop { done }).await.is_ok() {
-            let _ = ended.await;
-        }
-        self.room.close();
-    }
-
-    /// As `stop`, without waiting for the end and from where nothing can be awaited.
-    pub(crate) fn stop_blocking(&self) {
-        let (done, _) = oneshot::channel();
-        let mut request = Request::Stop { done };
-        // A full queue empties: the committer reads it until it is told to stop.
-        while let Err(TrySendError::Full(refused)) = self.sender.try_send(request) {
-            request = refused;
-            std::thread::yield_now();
-        }
-        self.room.close();
-    }
-}
-
 /// Starts the committer's thread.
 pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>), StorageError> {
-    let (sender, receiver) = mpsc::channel(QUEUE_REQUESTS_MAX);
+    let (queue, receiver) = CommitQueue::new(shared.clone());
     let view = shared.view();
     let (tables, moments) = (view.tables.clone(), Moments::load(&view.hot)?);
     drop(view);
     let committer = Committer {
-        shared: shared.clone(),
+        shared,
         receiver,
         tables,
         moments,
@@ -350,11 +239,6 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
     let thread = std::thread::Builder::new()
         .name("committer".to_string())
         .spawn(move || committer.run())?;
-    let queue = CommitQueue {
-        sender,
-        room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX / PERMIT_BYTES)),
-        shared,
-    };
     Ok((queue, thread))
 }
 

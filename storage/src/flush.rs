@@ -83,7 +83,7 @@ impl Cold {
     /// Makes sure that new files of the table have a store to go to, and one that is this database's.
     pub(crate) async fn check_storage(&self, table: &TableDef) -> Result<(), StorageError> {
         let name = table.options.storage.as_deref().unwrap_or_default();
-        self.stores.get(name)?.claim(&self.database, None).await
+        self.stores.get(name)?.claim(&self.database, &[]).await
     }
 }
 

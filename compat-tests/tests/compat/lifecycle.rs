@@ -280,3 +280,39 @@ async fn passwords_are_asked_of_those_who_have_one() {
     let error = connected.err().expect("there is no such database");
     assert_eq!(error.code().unwrap().code(), "3D000");
 }
+
+#[test]
+fn cold_files_that_are_gone_are_told_of_at_the_start() {
+    let mut server = Server::start();
+    let numbers = "SELECT g FROM generate_series";
+    server.peer().run(&format!(
+        "CREATE TABLE t (id int8 PRIMARY KEY); CREATE TABLE u (id int8 PRIMARY KEY);
+         INSERT INTO t {numbers} (1, 9) g; INSERT INTO u {numbers} (1, 9) g;
+         CALL tidelog.flush('t'); CALL tidelog.flush('u');"
+    ));
+    let told = "files of this database are gone";
+    server.restart();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!server.log().contains(told), "{}", server.log());
+    let folder = server.data().join("cold/public");
+    let folders = std::fs::read_dir(folder).unwrap();
+    let folders = folders.map(|entry| entry.unwrap().path());
+    let lost = folders.into_iter().find(|path| {
+        path.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("t-")
+    });
+    std::fs::remove_dir_all(lost.unwrap()).unwrap();
+    server.restart();
+    wait_for("the log tells", || {
+        server.log().contains(told).then_some(())
+    });
+    assert_eq!(server.peer().value("SELECT count(*) FROM u"), "9");
+    let error = server.peer().try_run("SELECT sum(id) FROM t;").unwrap_err();
+    assert!(
+        error.contains("not found") || error.contains("No such file"),
+        "{error}"
+    );
+}

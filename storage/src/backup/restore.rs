@@ -136,7 +136,7 @@ impl Making {
                 "backup {number} has files of the storage \"{name}\": say where they go, by --storage {name}=URL"
             )));
         };
-        store.claim(&self.id, None).await?;
+        store.claim(&self.id, &[]).await?;
         self.claimed.insert(name.to_string());
         Ok(())
     }

@@ -26,21 +26,20 @@ struct Marker {
 }
 
 impl ColdStore {
-    /// Makes sure that the store belongs to the database, once. `known` is a file that the database has in it, if any.
+    /// Makes sure that the store belongs to the database, once. `known` are some files that the database has in it.
     ///
-    /// `ColdStore` when it belongs to another, or may, does not exist, or lacks the file; `Store` when it cannot be reached.
-    pub(crate) async fn claim(
-        &self,
-        database: &str,
-        known: Option<&str>,
-    ) -> Result<(), StorageError> {
+    /// `ColdStore` when it belongs to another, or may, does not exist, or lacks these files; `Store` when it cannot be reached.
+    pub(crate) async fn claim(&self, database: &str, known: &[&str]) -> Result<(), StorageError> {
         let claim = || async {
             if self.is_owned_by(database).await? {
-                return self.holds(known.filter(|_| self.inside)).await;
+                return match self.inside {
+                    true => self.holds(known).await,
+                    false => Ok(()),
+                };
             }
             // A store that was never claimed cannot hold files of this database, unless they were copied to it.
             self.holds(known).await?;
-            if known.is_none()
+            if known.is_empty()
                 && !self.inside
                 && let Some(file) = self.any_file().await?
             {
@@ -106,18 +105,21 @@ impl ColdStore {
         }
     }
 
-    async fn holds(&self, known: Option<&str>) -> Result<(), StorageError> {
-        let Some(path) = known else {
-            return Ok(());
-        };
-        let inside = Path::parse(split(path).1).map_err(Error::from)?;
-        match self.objects.head(&inside).await {
-            Ok(_) => Ok(()),
-            Err(Error::NotFound { .. }) => Err(self.refused(format!(
-                "it lacks this database's files, such as {inside}; name the place that has them, or copy them here"
-            ))),
-            Err(error) => Err(self.failed(error)),
+    async fn holds(&self, known: &[&str]) -> Result<(), StorageError> {
+        let mut gone = None;
+        for path in known {
+            let inside = Path::parse(split(path).1).map_err(Error::from)?;
+            match self.objects.head(&inside).await {
+                Ok(_) => return Ok(()),
+                Err(Error::NotFound { .. }) => gone = Some(inside),
+                Err(error) => return Err(self.failed(error)),
+            }
         }
+        gone.map_or(Ok(()), |file| {
+            Err(self.refused(format!(
+                "it lacks this database's files, such as {file}; name the place that has them, or copy them here"
+            )))
+        })
     }
 
     /// A file that some database has written, if there is one.

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use futures::StreamExt;
 use parking_lot::Mutex;
 
-use super::stores::{ColdStore, joined};
+use super::stores::{ColdStore, joined, split};
 use crate::error::StorageError;
 use crate::seq::Seq;
 
@@ -85,41 +85,45 @@ pub(crate) fn is_file(path: &str) -> bool {
     drawn_for(path).is_some()
 }
 
-/// The files of a store that may be orphans: old enough, if an age is asked for, and begun before the horizon. The
-/// manifest, read after this, decides.
-pub(crate) async fn candidates(
-    store: &ColdStore,
-    age: Option<Duration>,
-    horizon: Seq,
-) -> Result<Vec<String>, StorageError> {
-    let now = SystemTime::now();
-    let old = |modified: SystemTime| {
-        age.is_none_or(|age| now.duration_since(modified).is_ok_and(|since| since >= age))
-    };
+/// Every file of a store, with when it was last modified.
+pub(crate) async fn list(store: &ColdStore) -> Result<Vec<(String, SystemTime)>, StorageError> {
     let mut found = match &store.folder {
         Some(folder) => {
             let folder = folder.clone();
-            let files = crate::flush::blocking(move || local_files(&folder)).await?;
-            let old = files.into_iter().filter(|(_, modified)| old(*modified));
-            old.map(|(path, _)| path).collect()
+            crate::flush::blocking(move || local_files(&folder)).await?
         }
         None => {
             let mut found = Vec::new();
             let mut listed = store.objects.list(None);
             while let Some(meta) = listed.next().await {
                 let meta = meta.map_err(|error| store.named(error))?;
-                if old(SystemTime::from(meta.last_modified)) {
-                    found.push(meta.location.to_string());
-                }
+                found.push((meta.location.to_string(), meta.last_modified.into()));
             }
             found
         }
     };
-    found.retain(|path| drawn_for(path).is_some_and(|id| id < horizon));
-    Ok(found
-        .into_iter()
-        .map(|path| joined(&store.name, &path))
-        .collect())
+    found.retain(|(path, _)| is_file(path));
+    for (path, _) in &mut found {
+        *path = joined(&store.name, path);
+    }
+    Ok(found)
+}
+
+/// Of the files of a store those that may be orphans: old enough, if an age is asked for, and begun before the horizon. The
+/// manifest, read after they were listed, decides.
+pub(crate) fn candidates(
+    listed: Vec<(String, SystemTime)>,
+    age: Option<Duration>,
+    horizon: Seq,
+) -> Vec<String> {
+    let now = SystemTime::now();
+    let old = |modified: SystemTime| {
+        age.is_none_or(|age| now.duration_since(modified).is_ok_and(|since| since >= age))
+    };
+    let may_be = |path: &str| drawn_for(split(path).1).is_some_and(|id| id < horizon);
+    let listed = listed.into_iter();
+    let listed = listed.filter(|(path, modified)| old(*modified) && may_be(path));
+    listed.map(|(path, _)| path).collect()
 }
 
 /// Every file under a folder, also half-written ones that a listing of the object store does not show. Blocking.

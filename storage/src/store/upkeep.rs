@@ -22,6 +22,8 @@ use crate::snapshot::View;
 use crate::transaction::Partition;
 
 /// How often files that nothing names are looked for.
+/// A store that has none of so many of the database's files is another than the one that had them.
+const FILES_LOOKED_AT: usize = 16;
 const SWEEP_TICK: Duration = Duration::from_secs(3600);
 /// How long opening waits for a store to answer.
 const OPENING_WAIT: Duration = Duration::from_secs(5);
@@ -78,7 +80,7 @@ pub(super) async fn remove(flusher: &Flusher, paths: Vec<String>) -> Vec<String>
     let mut left = Vec::new();
     for (store, paths) in by_store {
         let ours = match cold.stores.get(&store) {
-            Ok(store) => store.claim(&cold.database, None).await.is_ok(),
+            Ok(store) => store.claim(&cold.database, &[]).await.is_ok(),
             Err(_) => false,
         };
         left.extend(match ours {
@@ -106,25 +108,35 @@ async fn sweep_store(
     store: &ColdStore,
     age: Duration,
 ) -> Result<u64, StorageError> {
-    store.claim(&flusher.cold.database, None).await?;
+    store.claim(&flusher.cold.database, &[]).await?;
     let now = flusher.shared.generator.draw(1);
     let Some(horizon) = flusher.cold.writing.horizon(now) else {
         return Ok(0);
     };
-    let candidates = sweep::candidates(store, Some(age), horizon).await?;
-    if candidates.is_empty() {
-        return Ok(0);
-    }
+    let (hot, name) = (flusher.shared.hot.clone(), store.name.clone());
+    let mut needed = blocking(move || manifest_paths(&HotSnapshot::take(&hot))).await?;
+    needed.retain(|path| split(path).0 == name);
+    let listed = sweep::list(store).await?;
     // After the listing: a file that a job had added to the manifest meanwhile is in this.
     let hot = flusher.shared.hot.clone();
-    let orphans = blocking(move || {
+    let (orphans, lost) = blocking(move || {
         let snapshot = HotSnapshot::take(&hot);
-        let mut known = garbage_paths(&snapshot)?;
-        known.extend(manifest_paths(&snapshot)?);
-        let known = known.into_iter().collect();
-        Ok(sweep::orphans(candidates, &known))
+        let mut known: HashSet<String> = manifest_paths(&snapshot)?.into_iter().collect();
+        let there: HashSet<&str> = listed.iter().map(|(path, _)| path.as_str()).collect();
+        needed.retain(|path| known.contains(path) && !there.contains(path.as_str()));
+        known.extend(garbage_paths(&snapshot)?);
+        let candidates = sweep::candidates(listed, Some(age), horizon);
+        Ok((sweep::orphans(candidates, &known), needed))
     })
     .await?;
+    if let Some(path) = lost.first() {
+        tracing::error!(
+            store = store.called(),
+            files = lost.len(),
+            such_as = path,
+            "files of this database are gone: what needs their rows fails; `tidelog check` lists them"
+        );
+    }
     if orphans.is_empty() {
         return Ok(0);
     }
@@ -160,8 +172,8 @@ pub(crate) async fn remove_erased(
         })
     };
     for store in flusher.cold.stores.all() {
-        store.claim(&flusher.cold.database, None).await?;
-        let mut found = sweep::candidates(store, None, at).await?;
+        store.claim(&flusher.cold.database, &[]).await?;
+        let mut found = sweep::candidates(sweep::list(store).await?, None, at);
         found.retain(erased);
         let left = (flusher.cold.stores)
             .remove(sweep::orphans(found, &named))
@@ -225,15 +237,20 @@ pub(super) fn check_stores(
         cold.stores
             .get(table.options.storage.as_deref().unwrap_or_default())?;
     }
-    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut known: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for path in &files {
-        known.insert(split(path).0, path);
+        let known = known.entry(split(path).0).or_default();
+        if known.len() < FILES_LOOKED_AT {
+            known.push(path);
+        }
     }
     for name in known.keys() {
         cold.stores.get(name)?;
     }
     let claim = |store: &ColdStore| {
-        let known = known.get(store.name.as_str()).copied();
+        let known = known
+            .get(store.name.as_str())
+            .map_or(&[][..], Vec::as_slice);
         let called = store.called();
         let claim = store.claim(&cold.database, known);
         wait(runtime, async {

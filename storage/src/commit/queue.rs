@@ -1,0 +1,138 @@
+//! The committer's queue: how a transaction gets to it, and its answer back.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::ahead::Ahead;
+use super::{Request, Shared};
+use crate::error::{CommitError, StorageError};
+use crate::flush::blocking;
+use crate::seq::Seq;
+use crate::transaction::Transaction;
+
+const REQUESTS_MAX: usize = 1024;
+const BYTES_MAX: usize = 64 << 20;
+/// Bytes that one permit stands for.
+const PERMIT_BYTES: usize = 1024;
+/// A transaction of more changes, and its locks, are let go of on a thread that may block.
+const CHANGES_AT_HAND: usize = 1000;
+
+/// A transaction on its way.
+pub(crate) struct PendingCommit {
+    pub(super) transaction: Transaction,
+    /// If it was checked already.
+    pub(super) ahead: Option<Ahead>,
+    /// The outcome, with the transaction: to let go of many changes takes a while, which the committer has no time for.
+    reply: oneshot::Sender<(Result<Seq, CommitError>, Transaction, Option<Held>)>,
+    held: Held,
+}
+
+/// What is let go of with the outcome: room in the queue, and what the caller wants held as long, the locks of its rows.
+type Held = (OwnedSemaphorePermit, Box<dyn Send>);
+
+impl PendingCommit {
+    pub(super) fn answer(self, answer: Result<Seq, CommitError>) {
+        let held = (self.transaction.len() > CHANGES_AT_HAND).then_some(self.held);
+        let _ = self.reply.send((answer, self.transaction, held));
+    }
+}
+
+/// The committer's queue, bounded by requests and by bytes.
+#[derive(Clone)]
+pub(crate) struct CommitQueue {
+    sender: mpsc::Sender<Request>,
+    room: Arc<Semaphore>,
+    shared: Arc<Shared>,
+}
+
+impl CommitQueue {
+    /// An empty queue, and where the committer takes from it.
+    pub(super) fn new(shared: Arc<Shared>) -> (CommitQueue, mpsc::Receiver<Request>) {
+        let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
+        let room = Arc::new(Semaphore::new(BYTES_MAX / PERMIT_BYTES));
+        let queue = CommitQueue {
+            sender,
+            room,
+            shared,
+        };
+        (queue, receiver)
+    }
+
+    pub(crate) async fn commit(
+        &self,
+        transaction: Transaction,
+        held: Box<dyn Send>,
+    ) -> Result<Seq, CommitError> {
+        let (transaction, ahead) = match Ahead::is_for(&transaction) {
+            true => {
+                let shared = self.shared.clone();
+                let check = move || {
+                    let ahead = Ahead::check(&shared, &transaction);
+                    Ok((transaction, ahead))
+                };
+                blocking(check).await?
+            }
+            false => (transaction, None),
+        };
+        let permits = (transaction.bytes().min(BYTES_MAX) / PERMIT_BYTES).max(1);
+        let permits = u32::try_from(permits).expect("the queue has less than 2^32 permits");
+        let room = self
+            .room
+            .clone()
+            .acquire_many_owned(permits)
+            .await
+            .map_err(|_| StorageError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Commit(Box::new(PendingCommit {
+            transaction,
+            ahead,
+            reply,
+            held: (room, held),
+        })))
+        .await?;
+        let (answer, transaction, held) = answer
+            .await
+            .map_err(|_| CommitError::Unknown("the committer ended".to_string()))?;
+        if let Some(held) = held {
+            // The caller's next statement finds free what it locked.
+            let _ = tokio::task::spawn_blocking(move || drop(held)).await;
+            tokio::task::spawn_blocking(move || drop(transaction));
+        }
+        answer
+    }
+
+    pub(crate) async fn send(&self, request: Request) -> Result<(), StorageError> {
+        self.sender
+            .send(request)
+            .await
+            .map_err(|_| StorageError::Closed)
+    }
+
+    /// Whether nothing is accepted any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until everything that was accepted is done.
+    pub(crate) async fn stop(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.send(Request::Stop { done }).await.is_ok() {
+            let _ = ended.await;
+        }
+        self.room.close();
+    }
+
+    /// As `stop`, without waiting for the end and from where nothing can be awaited.
+    pub(crate) fn stop_blocking(&self) {
+        let (done, _) = oneshot::channel();
+        let mut request = Request::Stop { done };
+        // A full queue empties: the committer reads it until it is told to stop.
+        while let Err(TrySendError::Full(refused)) = self.sender.try_send(request) {
+            request = refused;
+            std::thread::yield_now();
+        }
+        self.room.close();
+    }
+}
