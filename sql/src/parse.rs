@@ -135,6 +135,13 @@ impl Parsed {
         }
     }
 
+    /// Makes a SUBSCRIBE begin with the newest `rows` rows only, whatever its options say of `last_rows`.
+    pub fn begin_with_newest(&mut self, rows: u64) {
+        if let Body::Subscribe(subscribe, _) = &mut self.body {
+            subscribe.begin_with_newest(rows);
+        }
+    }
+
     /// The statement, if it is one of PostgreSQL's grammar.
     pub(crate) fn into_statement(self) -> Option<Statement> {
         match self.body {

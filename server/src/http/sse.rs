@@ -130,6 +130,7 @@ async fn start(
         who,
         statement,
         from,
+        last_rows: None,
     });
     queries.spawn(connections.track_future(follow(order, interrupts, events, place)));
     // A statement that cannot be followed gets a status of its own.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use axum::extract::ws::Message;
 use futures::{FutureExt, StreamExt};
 use tidelog_sql::{ErrorKind, SqlError};
-use tidelog_storage::Seq;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -308,12 +307,22 @@ impl Socket {
                 id,
                 statement,
                 from,
+                last_rows,
                 credit,
             } => {
                 self.check_new(id)?;
                 match self.count(|running| running.credit.is_some()) {
                     SUBSCRIPTIONS_MAX.. => self.refuse(id, "subscriptions").await,
-                    _ => self.subscribe(id, statement, from, credit),
+                    _ => {
+                        let order = Box::new(Order {
+                            server: self.server.clone(),
+                            who: self.who.clone(),
+                            statement,
+                            from,
+                            last_rows,
+                        });
+                        self.subscribe(id, order, credit);
+                    }
                 }
             }
             // What has ended meanwhile needs none of these.
@@ -382,7 +391,7 @@ impl Socket {
         self.running.insert(id, running);
     }
 
-    fn subscribe(&mut self, id: u64, statement: Statement, from: Option<Seq>, credit: usize) {
+    fn subscribe(&mut self, id: u64, order: Box<Order>, credit: usize) {
         let credit = Arc::new(Semaphore::new(credit.min(CREDIT_MAX)));
         let follower = Follower {
             id,
@@ -391,12 +400,6 @@ impl Socket {
             out: self.out.clone(),
         };
         let session = follower.interrupts.asker();
-        let order = Box::new(Order {
-            server: self.server.clone(),
-            who: self.who.clone(),
-            statement,
-            from,
-        });
         let task = self.tasks.spawn(follower.follow(order)).id();
         let credit = Some(credit);
         let running = Running {
