@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! files/{sha256}           the contents of files, each once, whatever backups hold it
-//! backups/{number}.json    one line: what the backup holds; a second line: the SHA-256 of the first
+//! backups/00000001.json    one line: what the backup holds; a second line: the SHA-256 of the first
 //! ```
 //!
 //! Guarantees: a backup is there once its last object, the list, is: a half-done one is none. What is in the target
@@ -12,7 +12,7 @@
 mod restore;
 mod target;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -103,12 +103,45 @@ impl Contents {
     }
 }
 
-/// The backups in a folder or object store that can be read, oldest first.
-pub async fn list(url: &str) -> Result<Vec<Backup>, StorageError> {
+/// A backup in a list.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its number.
+    pub number: u64,
+    /// What its own list says.
+    pub backup: Result<Backup, StorageError>,
+    /// What is wrong with its files, if they were read.
+    pub damage: Vec<String>,
+}
+
+/// The backups in a folder or object store, oldest first. `verify` reads every file of them, once: it is there, and has
+/// the contents that the backups say.
+pub async fn list(url: &str, verify: bool) -> Result<Vec<Listed>, StorageError> {
     let target = Target::open_existing(url)?;
+    let mut damage = HashMap::new();
     let mut found = Vec::new();
     for number in target.numbers().await? {
-        found.push(target.contents(number).await?.summary());
+        let contents = match target.contents(number).await {
+            Ok(contents) => contents,
+            Err(error @ StorageError::Backup(_)) => {
+                found.push(Listed {
+                    number,
+                    backup: Err(error),
+                    damage: Vec::new(),
+                });
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if verify {
+            target.verify(&contents, &mut damage).await?;
+        }
+        let damaged = |file: &BackupFile| damage.get(&file.sha256).cloned().flatten();
+        found.push(Listed {
+            number,
+            backup: Ok(contents.summary()),
+            damage: contents.files.iter().filter_map(damaged).collect(),
+        });
     }
     Ok(found)
 }

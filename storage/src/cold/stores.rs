@@ -238,7 +238,13 @@ impl Stores {
         if local.len() == files.len() {
             // One trip to a thread that may block serves them all.
             return crate::flush::blocking(move || {
-                let read = |path: &PathBuf| Ok(Bytes::from(std::fs::read(path)?));
+                let read = |path: &PathBuf| {
+                    let of_file = |error: std::io::Error| {
+                        let message = format!("could not read \"{}\": {error}", path.display());
+                        std::io::Error::new(error.kind(), message)
+                    };
+                    Ok(Bytes::from(std::fs::read(path).map_err(of_file)?))
+                };
                 local.iter().map(read).collect()
             })
             .await;
@@ -335,6 +341,23 @@ impl ColdStore {
                 store: "cold",
                 source: Box::new(self.failure(error)),
             },
+        }
+    }
+
+    /// The same, of reading a file: it says which.
+    fn named_read(&self, path: &Path, error: object_store::Error) -> object_store::Error {
+        let error = self.named(error);
+        match StoreFailure::inside(&error) {
+            Some(failure) if !failure.reason.contains(path.as_ref()) => {
+                object_store::Error::Generic {
+                    store: "cold",
+                    source: Box::new(StoreFailure {
+                        reason: format!("{path}: {}", failure.reason),
+                        ..failure.clone()
+                    }),
+                }
+            }
+            _ => error,
         }
     }
 
@@ -479,7 +502,7 @@ impl ObjectStore for Stores {
             }
             _ => store.objects.get_ranges(&inside, ranges).await,
         };
-        got.map_err(|error| store.named(error))
+        got.map_err(|error| store.named_read(&inside, error))
     }
 
     fn delete_stream(
