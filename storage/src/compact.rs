@@ -21,8 +21,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::catalog::{ColumnId, TableDef, TableId, TableKind};
-use crate::cold::ColdFile;
 use crate::cold::reader::ColdReader;
+use crate::cold::{ColdFile, DEFAULT_STORE};
 use crate::commit::{Merged, Request};
 use crate::datum::{ColumnBuilder, to_stored};
 use crate::digest::Source;
@@ -251,6 +251,7 @@ fn runs(
 ) -> Result<Vec<Vec<ColdFile>>, StorageError> {
     let files = snapshot.cold_files(table, &PartitionSet::All)?;
     let (floor, order) = (snapshot.history_floor(table), order(table));
+    let storage = table.options.storage.as_deref().unwrap_or(DEFAULT_STORE);
     let mut runs = Vec::new();
     for files in files.chunk_by(|a, b| a.partition == b.partition) {
         let mut candidates = Vec::with_capacity(files.len());
@@ -265,6 +266,7 @@ fn runs(
                 bytes: file.bytes,
                 dead: file.rows.min(dead),
                 in_order: file.order == order,
+                in_place: file.storage() == storage,
             });
         }
         runs.extend(pick(&candidates).into_iter().map(|run| files[run].to_vec()));

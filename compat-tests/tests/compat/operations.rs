@@ -473,7 +473,10 @@ async fn transactions_are_bounded_by_a_setting() {
     let refused = |error: tokio_postgres::Error| {
         let error = error.as_db_error().unwrap().clone();
         assert_eq!(error.code().code(), "54000");
-        assert_eq!(error.message(), "a transaction's changes exceed 2000000 bytes");
+        assert_eq!(
+            error.message(),
+            "a transaction's changes exceed 2000000 bytes"
+        );
     };
     refused(client.batch_execute(&insert(1, 5000)).await.unwrap_err());
     client.batch_execute("BEGIN").await.unwrap();
