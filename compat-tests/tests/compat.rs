@@ -28,6 +28,8 @@ mod copying;
 mod crash;
 #[path = "compat/cursors.rs"]
 mod cursors;
+#[path = "compat/damage.rs"]
+mod damage;
 #[path = "compat/databases.rs"]
 mod databases;
 #[path = "compat/ddl.rs"]

@@ -23,6 +23,8 @@ class Pane {
     this.client = createClient({
       url: location.origin,
       authProvider: () => Auth.basic(user, "demo"),
+      // What is said offline is sent when the server is back, however late.
+      connectTimeoutMs: Infinity,
     });
     this.root.querySelector("h2").textContent = user;
     dress(this.root.querySelector(".avatar"), user);
@@ -291,9 +293,9 @@ function dress(avatar, name) {
 const main = document.querySelector("main");
 const buttons = document.querySelector(".switch");
 
-for (const user of USERS) {
-  const pane = new Pane(user);
-  main.append(pane.root);
+const panes = USERS.map((user) => new Pane(user));
+for (const { user, root } of panes) {
+  main.append(root);
   const button = Object.assign(document.createElement("button"), { textContent: user });
   button.addEventListener("click", () => show(user));
   buttons.append(button);
@@ -302,8 +304,10 @@ show(USERS[0]);
 
 /** On narrow screens there is one pane at a time. */
 function show(user) {
-  USERS.forEach((each, index) => {
-    main.children[index].classList.toggle("shown", each === user);
-    buttons.children[index].setAttribute("aria-pressed", each === user);
+  panes.forEach((pane, index) => {
+    pane.root.classList.toggle("shown", pane.user === user);
+    buttons.children[index].setAttribute("aria-pressed", pane.user === user);
+    // While it was hidden it had no height to be scrolled.
+    if (pane.user === user) pane.room.toEnd();
   });
 }

@@ -107,7 +107,6 @@ fn no_such_role(user: &str) -> SqlError {
 
 /// 28P01.
 pub(crate) fn wrong_password(user: &str) -> SqlError {
-    tracing::info!(user, "password authentication failed");
     let message = format!("password authentication failed for user \"{user}\"");
     SqlError::new(ErrorKind::InvalidPassword, message)
 }

@@ -1,10 +1,12 @@
 //! `tidelog backup`, `backups` and `restore`.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use tidelog_storage::{ColumnType, DatumRef, backup};
+use tidelog_storage::backup::{self, Listed};
+use tidelog_storage::{ColumnType, DatumRef};
 
 use crate::admin::ServerFlags;
 use crate::settings::PlaceFlags;
@@ -23,6 +25,9 @@ pub(crate) struct BackupFlags {
 pub(crate) struct BackupsFlags {
     /// A folder or the URL of an object store
     target: String,
+    /// Read every file of them, and say what is not as it was written
+    #[arg(long)]
+    verify: bool,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -78,23 +83,61 @@ pub(crate) fn back_up(flags: &BackupFlags) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) fn list(flags: &BackupsFlags) -> anyhow::Result<()> {
-    for backup in runtime()?.block_on(backup::list(&whole(&flags.target)?))? {
-        let created = timestamp(backup.created_ms);
-        if flags.json {
-            let json = serde_json::json!({
-                "number": backup.number, "created": created, "seq": backup.seq.as_i64().to_string(),
-                "files": backup.files, "bytes": backup.bytes,
-            });
-            println!("{json}");
-        } else {
-            println!(
-                "backup {} of {created} at {}: {} files, {} bytes",
-                backup.number, backup.seq, backup.files, backup.bytes
-            );
+/// Exit status 1 when a list or, with `--verify`, a file of a backup is not as it was written; an error when it could
+/// not be looked at.
+pub(crate) fn list(flags: &BackupsFlags) -> anyhow::Result<ExitCode> {
+    let target = whole(&flags.target)?;
+    let listed = runtime()?.block_on(backup::list(&target, flags.verify))?;
+    let mut status = ExitCode::SUCCESS;
+    for Listed {
+        number,
+        backup,
+        damage,
+    } in listed
+    {
+        let sound = backup.is_ok() && damage.is_empty();
+        if !sound {
+            status = ExitCode::FAILURE;
+        }
+        match (backup, flags.json) {
+            (Ok(backup), false) => {
+                for what in &damage {
+                    println!("{what}");
+                }
+                let verified = match (flags.verify, sound) {
+                    (false, _) => "",
+                    (true, true) => ", sound",
+                    (true, false) => ", damaged",
+                };
+                println!(
+                    "backup {number} of {} at {}: {} files, {} bytes{verified}",
+                    timestamp(backup.created_ms),
+                    backup.seq,
+                    backup.files,
+                    backup.bytes
+                );
+            }
+            (Ok(backup), true) => {
+                let mut json = serde_json::json!({
+                    "number": number, "created": timestamp(backup.created_ms), "seq": backup.seq.as_i64().to_string(),
+                    "files": backup.files, "bytes": backup.bytes,
+                });
+                if flags.verify {
+                    json["sound"] = sound.into();
+                    json["damage"] = damage.into();
+                }
+                println!("{json}");
+            }
+            (Err(error), false) => println!("backup {number}: {error}"),
+            (Err(error), true) => {
+                let json = serde_json::json!({
+                    "number": number, "sound": false, "damage": [error.to_string()],
+                });
+                println!("{json}");
+            }
         }
     }
-    Ok(())
+    Ok(status)
 }
 
 pub(crate) fn restore(flags: RestoreFlags) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@
 //! Does not: run anything on the sockets' runtime but the copying of bytes.
 
 mod access;
+mod connections;
 mod demo;
 mod error;
 mod feeds;
@@ -17,14 +18,13 @@ mod sse;
 mod statement;
 mod ws;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use axum::{Router, middleware};
 use tidelog_sql::SqlError;
 use tidelog_storage::DatabaseId;
@@ -40,6 +40,9 @@ use crate::interrupts::Interrupts;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 
+/// How long a connection may take to begin and send a request's head. Longer than the minute after which balancers
+/// and pools commonly let idle connections go, so that it is they who do.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// The largest body of a request.
 const BODY_BYTES_MAX: usize = 16 << 20;
 /// Statements that run at once for `/v1/sql`; more are turned away.
@@ -92,17 +95,9 @@ impl HttpServer {
 }
 
 /// Serves until the server stops.
-pub(crate) async fn serve(listener: TcpListener, server: Arc<HttpServer>) -> std::io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, server: Arc<HttpServer>) {
     let stop = server.shutdown().stop.clone();
-    let router = router(server).into_make_service_with_connect_info::<SocketAddr>();
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "could not set TCP_NODELAY");
-        }
-    });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move { stop.cancelled().await })
-        .await
+    connections::serve(listener, router(server), stop, HEAD_TIMEOUT).await;
 }
 
 fn router(server: Arc<HttpServer>) -> Router {

@@ -54,17 +54,20 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => run(flags),
-        Command::Check(flags) => {
-            return check::run(flags).unwrap_or_else(|error| {
-                complain(&error);
-                ExitCode::from(2)
-            });
-        }
+        Command::Check(flags) => return looked_at(check::run(flags)),
         Command::Backup(flags) => backup::back_up(&flags),
-        Command::Backups(flags) => backup::list(&flags),
+        Command::Backups(flags) => return looked_at(backup::list(&flags)),
         Command::Restore(flags) => backup::restore(flags),
     };
     done.map_or_else(|error| complain(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Status 2 says that nothing was found out.
+fn looked_at(found: anyhow::Result<ExitCode>) -> ExitCode {
+    found.unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::from(2)
+    })
 }
 
 fn complain(error: &anyhow::Error) -> ExitCode {

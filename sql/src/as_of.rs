@@ -10,44 +10,64 @@ use datafusion::sql::sqlparser::ast::{self, Expr, SetExpr, Statement};
 use tidelog_storage::{Catalog, ColumnType, Datum, Seq, Snapshot, TableDef, TableKind};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::{AsOf, AsOfUnit, Body, Parsed, identifier, parse_expression};
+use crate::parse::{AsOf, AsOfUnit, Body, Definition, Parsed, identifier, parse_expression};
 use crate::provider::Scope;
 use crate::row::infer_placeholder;
 use crate::session::Session;
 use crate::text::{self, Style};
 
 impl Parsed {
-    /// 0A000 when it has an AS OF clause and is no query.
+    /// 0A000 when it has an AS OF clause and reads nothing by a query, or only later.
     pub(crate) fn check_as_of(&self) -> Result<(), SqlError> {
         if self.as_of.is_none() {
             return Ok(());
         }
-        let what = match &self.body {
-            Body::Subscribe(..) => "SUBSCRIBE with AS OF",
-            Body::Listen(_) | Body::Cursor(_) | Body::Define(_) | Body::Maintain(_) => {
-                "AS OF in this statement"
-            }
-            Body::Sql(statement, _) => match &**statement {
-                Statement::Query(query) if query.locks.is_empty() => return Ok(()),
-                Statement::Query(_) => "AS OF with a row lock",
-                Statement::Insert(insert) => match insert.source.as_ref().map(|query| &*query.body)
-                {
-                    None | Some(SetExpr::Values(_)) => "INSERT with AS OF",
-                    Some(_) => return Ok(()),
-                },
-                Statement::Copy {
-                    to: true,
-                    source: ast::CopySource::Query(_),
-                    ..
-                } => return Ok(()),
-                Statement::Copy { .. } => "COPY with AS OF",
-                Statement::Update(_) => "UPDATE with AS OF",
-                Statement::Delete(_) => "DELETE with AS OF",
-                _ => "AS OF in this statement",
+        let refused = match &self.body {
+            Body::Subscribe(..) => Some("SUBSCRIBE with AS OF"),
+            Body::Define(definition) => match &**definition {
+                Definition::TableAs(table) if table.materialized => {
+                    Some("CREATE MATERIALIZED VIEW with AS OF")
+                }
+                Definition::TableAs(table) => of_query(&table.query),
+                _ => Some(ELSEWHERE),
             },
+            Body::Listen(_) | Body::Cursor(_) | Body::Maintain(_) => Some(ELSEWHERE),
+            Body::Sql(statement, _) => of_statement(statement),
         };
-        Err(SqlError::unsupported(what).hint("AS OF is for SELECT."))
+        match refused {
+            None => Ok(()),
+            Some(what) => Err(SqlError::unsupported(what).hint("AS OF is for SELECT.")),
+        }
     }
+}
+
+const ELSEWHERE: &str = "AS OF in this statement";
+
+/// What a statement is called that cannot read the past.
+fn of_statement(statement: &Statement) -> Option<&'static str> {
+    match statement {
+        Statement::Query(query) => of_query(query),
+        Statement::Insert(insert) => match insert.source.as_ref().map(|query| &*query.body) {
+            None | Some(SetExpr::Values(_)) => Some("INSERT with AS OF"),
+            Some(_) => None,
+        },
+        Statement::Copy {
+            to: true,
+            source: ast::CopySource::Query(_),
+            ..
+        } => None,
+        Statement::Explain { statement, .. } | Statement::Prepare { statement, .. } => {
+            of_statement(statement)
+        }
+        Statement::Copy { .. } => Some("COPY with AS OF"),
+        Statement::Update(_) => Some("UPDATE with AS OF"),
+        Statement::Delete(_) => Some("DELETE with AS OF"),
+        _ => Some(ELSEWHERE),
+    }
+}
+
+fn of_query(query: &ast::Query) -> Option<&'static str> {
+    (!query.locks.is_empty()).then_some("AS OF with a row lock")
 }
 
 impl Session {

@@ -135,6 +135,13 @@ impl Parsed {
         }
     }
 
+    /// Makes a SUBSCRIBE begin with the newest `rows` rows only, whatever its options say of `last_rows`.
+    pub fn begin_with_newest(&mut self, rows: u64) {
+        if let Body::Subscribe(subscribe, _) = &mut self.body {
+            subscribe.begin_with_newest(rows);
+        }
+    }
+
     /// The statement, if it is one of PostgreSQL's grammar.
     pub(crate) fn into_statement(self) -> Option<Statement> {
         match self.body {
@@ -473,12 +480,15 @@ fn take_as_of(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<Option<AsOf>
         .map_err(|error| syntax_error(sql, error))?;
     let taken = parser.index();
     tokens.drain(at..at + 3 + taken);
-    let inserts = tokens.first().is_some_and(|token| is(token, "INSERT"));
+    let inserts = tokens.iter().take(at).any(|token| is(token, "INSERT"));
+    let creates = tokens.first().is_some_and(|token| is(token, "CREATE"));
     match tokens.get(at) {
         None => {}
         Some(next) if next.token == Token::EOF => {}
         Some(next) if copies && next.token == Token::RParen => {}
         Some(next) if inserts && (is(next, "ON") || is(next, "RETURNING")) => {}
+        // WITH [NO] DATA.
+        Some(next) if creates && is(next, "WITH") => {}
         Some(next) if is(next, "FOR") => {
             return Err(SqlError::unsupported("AS OF with a row lock"));
         }

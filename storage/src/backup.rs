@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! files/{sha256}           the contents of files, each once, whatever backups hold it
-//! backups/{number}.json    one line: what the backup holds; a second line: the SHA-256 of the first
+//! backups/00000001.json    one line: what the backup holds; a second line: the SHA-256 of the first
 //! ```
 //!
 //! Guarantees: a backup is there once its last object, the list, is: a half-done one is none. What is in the target
@@ -12,7 +12,7 @@
 mod restore;
 mod target;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::cold::{ColdFile, META_FILE};
+use crate::cold::{ColdFile, META_FILE, url};
 use crate::commit::ddl;
 use crate::digest::Source;
 use crate::error::StorageError;
@@ -59,6 +59,8 @@ struct BackupFile {
 struct Contents {
     format: u32,
     number: u64,
+    /// The id of the database.
+    database: String,
     created_ms: i64,
     /// The newest Seq in it.
     seq: Seq,
@@ -103,12 +105,45 @@ impl Contents {
     }
 }
 
-/// The backups in a folder or object store that can be read, oldest first.
-pub async fn list(url: &str) -> Result<Vec<Backup>, StorageError> {
+/// A backup in a list.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its number.
+    pub number: u64,
+    /// What its own list says.
+    pub backup: Result<Backup, StorageError>,
+    /// What is wrong with its files, if they were read.
+    pub damage: Vec<String>,
+}
+
+/// The backups in a folder or object store, oldest first. `verify` reads every file of them, once: it is there, and has
+/// the contents that the backups say.
+pub async fn list(url: &str, verify: bool) -> Result<Vec<Listed>, StorageError> {
     let target = Target::open_existing(url)?;
+    let mut damage = HashMap::new();
     let mut found = Vec::new();
     for number in target.numbers().await? {
-        found.push(target.contents(number).await?.summary());
+        let contents = match target.contents(number).await {
+            Ok(contents) => contents,
+            Err(error @ StorageError::Backup(_)) => {
+                found.push(Listed {
+                    number,
+                    backup: Err(error),
+                    damage: Vec::new(),
+                });
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if verify {
+            target.verify(&contents, &mut damage).await?;
+        }
+        let damaged = |file: &BackupFile| damage.get(&file.sha256).cloned().flatten();
+        found.push(Listed {
+            number,
+            backup: Ok(contents.summary()),
+            damage: contents.files.iter().filter_map(damaged).collect(),
+        });
     }
     Ok(found)
 }
@@ -163,6 +198,16 @@ impl Flusher {
         let _one_at_a_time = self.cold.copying.clone().lock_owned().await;
         let target = Target::open(url)?;
         let known = target.numbers().await?;
+        if let Some(last) = known.last() {
+            let last = target.contents(*last).await?;
+            if last.database != self.cold.database {
+                return Err(target::damaged(format!(
+                    "\"{}\" has backups of another database, {}: give each a place of its own",
+                    url::shown(url),
+                    last.database
+                )));
+            }
+        }
         let created_ms = self.shared.generator.now_ms();
         // It keeps every file that the checkpoint's manifest names, also those that are replaced meanwhile.
         let view = self.shared.view();
@@ -173,6 +218,7 @@ impl Flusher {
         let mut contents = Contents {
             format: FORMAT,
             number: known.last().map_or(1, |last| last + 1),
+            database: self.cold.database.clone(),
             created_ms,
             seq: moment.seq,
             files: Vec::new(),

@@ -17,13 +17,13 @@ use object_store::memory::InMemory;
 use tokio::runtime::Handle;
 
 use crate::catalog::{Catalog, TableDef, TableId};
-use crate::cold::stores::Stores;
-use crate::cold::{ColdOptions, StoreAt};
+use crate::cold::stores::{Stores, split};
+use crate::cold::{ColdFile, ColdOptions, META_FILE, StoreAt};
 use crate::commit::ddl;
 use crate::computed::{Compiled, Compiler, CompilerSlot};
 use crate::error::StorageError;
 use crate::flush::blocking;
-use crate::hot::{Hot, HotSnapshot};
+use crate::hot::{Family, Hot, HotSnapshot};
 use crate::store::Store;
 use crate::transaction::Partition;
 use commits::Commits;
@@ -162,7 +162,7 @@ impl CheckReport {
 }
 
 /// Checks a data directory that no server has open, with the stores of its cold files, and leaves it as it is. What
-/// `compiler` makes of its catalog, which stays as long as the check, reads the expressions of indexes. `InUse` when a server has it open, `ColdStore` when a store is missing among these, `Store` when one cannot be reached.
+/// `compiler` makes of its catalog, which stays as long as the check, reads the expressions of indexes. `InUse` when a server has it open, `ColdStore` when a store is missing among these or is not there, `Store` when one cannot be reached.
 pub async fn run(
     dir: PathBuf,
     mut cold: ColdOptions,
@@ -173,15 +173,25 @@ pub async fn run(
         let shown = dir.display().to_string();
         let hot = Arc::new(Hot::open_read_only(&dir.join("hot"), &shown)?);
         // What is not there is not made.
-        if matches!(cold.default, StoreAt::DataDir) && !dir.join("cold").is_dir() {
+        let folder = dir.join("cold");
+        let absent = matches!(cold.default, StoreAt::DataDir) && !folder.is_dir();
+        if absent {
             cold.default = StoreAt::Open(Arc::new(InMemory::new()));
         }
         cold.cache_bytes = 0;
         let stores = Arc::new(Stores::open(&cold, &dir)?);
         let now_ms = (crate::seq::system_clock())();
         let compiler = |catalog: &Arc<Catalog>| CompilerSlot::of(compiler(Arc::downgrade(catalog)));
+        let hot = HotSnapshot::take(&hot);
+        if absent && files(&hot)?.iter().any(|file| split(&file.path).0.is_empty()) {
+            return Err(StorageError::ColdStore {
+                store: folder.display().to_string(),
+                reason: "it is not there, and the database has files in its default storage; name the place that has them"
+                    .to_string(),
+            });
+        }
         check(
-            &HotSnapshot::take(&hot),
+            &hot,
             &stores,
             now_ms,
             &runtime,
@@ -204,6 +214,19 @@ impl Store {
         })
         .await
     }
+}
+
+/// The files of the manifest, those whose entries can be read.
+fn files(hot: &HotSnapshot) -> Result<Vec<ColdFile>, StorageError> {
+    let mut found = Vec::new();
+    let mut files = hot.iterate(Family::Meta, &[META_FILE], vec![META_FILE + 1]);
+    while let Some((key, value)) = files.item() {
+        found.extend(ColdFile::decode(key, value));
+        files.next();
+    }
+    files.status()?;
+    drop(files);
+    Ok(found)
 }
 
 fn check(
@@ -242,15 +265,23 @@ fn check(
         commits: Commits::new(hot),
         report,
     };
-    checker.catalog()?;
-    checker.meta()?;
-    checker.stores()?;
-    checker.owners()?;
-    checker.notifications()?;
-    checker.commits()?;
-    checker.partitions()?;
+    let steps: [(&str, Step<'_>); 7] = [
+        ("catalog", Checker::catalog),
+        ("meta", Checker::meta),
+        ("stores", Checker::stores),
+        ("owners", Checker::owners),
+        ("notifications", Checker::notifications),
+        ("commit", Checker::commits),
+        ("partitions", Checker::partitions),
+    ];
+    for (place, step) in steps {
+        let done = step(&mut checker);
+        checker.go_on(place, done)?;
+    }
     Ok(checker.report)
 }
+
+type Step<'a> = fn(&mut Checker<'a>) -> Result<(), StorageError>;
 
 /// A check under way.
 struct Checker<'a> {
@@ -265,6 +296,22 @@ struct Checker<'a> {
     tables: BTreeMap<TableId, Arc<TableDef>>,
     commits: Commits<'a>,
     report: CheckReport,
+}
+
+impl Checker<'_> {
+    /// Reports what a step stumbled over, such as a damaged block of RocksDB's, so that the next one goes on; whether it
+    /// came to its end. An error only of a store that cannot be used.
+    fn go_on(&mut self, place: &str, done: Result<(), StorageError>) -> Result<bool, StorageError> {
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_of_store() => Err(error),
+            Err(error) => {
+                let what = error.to_string();
+                self.report.find(Invariant::RecordsDecode, place, what);
+                Ok(false)
+            }
+        }
+    }
 }
 
 /// How reports name a partition.

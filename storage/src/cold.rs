@@ -10,7 +10,7 @@ pub(crate) mod stores;
 pub(crate) mod sweep;
 pub(crate) mod url;
 
-pub use reader::ColdReader;
+pub use reader::{ColdReader, of_file};
 pub use stores::{ColdOptions, DEFAULT_STORE, StoreAt};
 
 use crate::catalog::{ColumnId, TableDef, TableId};

@@ -15,14 +15,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use futures::TryStreamExt;
-use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::catalog::{ColumnId, TableDef, TableId, TableKind};
-use crate::cold::ColdFile;
-use crate::cold::reader::ColdReader;
+use crate::cold::reader::of_file;
+use crate::cold::{ColdFile, DEFAULT_STORE};
 use crate::commit::{Merged, Request};
 use crate::datum::{ColumnBuilder, to_stored};
 use crate::digest::Source;
@@ -251,6 +251,7 @@ fn runs(
 ) -> Result<Vec<Vec<ColdFile>>, StorageError> {
     let files = snapshot.cold_files(table, &PartitionSet::All)?;
     let (floor, order) = (snapshot.history_floor(table), order(table));
+    let storage = table.options.storage.as_deref().unwrap_or(DEFAULT_STORE);
     let mut runs = Vec::new();
     for files in files.chunk_by(|a, b| a.partition == b.partition) {
         let mut candidates = Vec::with_capacity(files.len());
@@ -265,6 +266,7 @@ fn runs(
                 bytes: file.bytes,
                 dead: file.rows.min(dead),
                 in_order: file.order == order,
+                in_place: file.storage() == storage,
             });
         }
         runs.extend(pick(&candidates).into_iter().map(|run| files[run].to_vec()));
@@ -379,12 +381,9 @@ fn read(
     let lacks = |what: &str| StorageError::Corrupt(format!("{} has no column {what}", file.path));
     // What is written anew would have a digest of its own, whatever befell the file since.
     let source = Source::of(Arc::new(cold.stores.uncached()), file)?;
-    if !runtime.block_on(source.is_whole(file))? {
-        let what = format!("{} does not have the bytes that were written", file.path);
-        return Err(StorageError::Corrupt(what));
-    }
-    let reader = ColdReader::new(cold.stores.clone(), &file.path, file.bytes)?;
-    let reader = runtime.block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
+    let copy = runtime.block_on(source.fetch(file, &cold.scratch))?;
+    let unreadable = |error| of_file(&file.path, error);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(copy).map_err(unreadable)?;
     let held = reader.schema().clone();
     let columns: Vec<_> = (written_columns(table).into_iter())
         .filter_map(|id| table.index_of(id).map(|index| &table.columns[index]))
@@ -398,11 +397,12 @@ fn read(
     let bytes: i64 = groups.iter().map(|group| group.total_byte_size()).sum();
     let row_bytes = u64::try_from(bytes).unwrap_or(0) / file.rows.max(1);
     let batch_rows = (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS);
-    let mut reader = reader
+    let reader = reader
         .with_projection(mask)
         .with_batch_size(usize::try_from(batch_rows).expect("it is at most BATCH_ROWS"))
         .build()?;
-    while let Some(batch) = runtime.block_on(reader.try_next())? {
+    for batch in reader {
+        let batch = batch?;
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
         for column in &columns {
             arrays.push(match batch.column_by_name(&column.stored_name) {

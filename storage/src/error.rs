@@ -98,7 +98,7 @@ impl StorageError {
 
 /// What an object store failed with, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("object store {store} failed: {reason}")]
+#[error("cold storage {store} failed: {reason}")]
 pub struct StoreFailure {
     pub(crate) name: String,
     pub(crate) store: String,

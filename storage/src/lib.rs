@@ -27,6 +27,7 @@ mod moments;
 pub mod notify;
 mod pace;
 pub mod record;
+mod scratch;
 pub mod seq;
 pub mod sequence;
 pub mod snapshot;

@@ -30,10 +30,10 @@ export interface LiveInfo {
 interface Events {
   /** The connection stands. */
   online: () => void;
-  /** It was lost; a new one is on its way. Attempts that fail meanwhile are told by `status`. */
+  /** It was lost, or the first one failed; a new one is on its way. Attempts that fail meanwhile are told by `status`. */
   offline: (why: TidelogError | undefined) => void;
-  /** Any change of the status. */
-  status: (status: Status) => void;
+  /** Any change of the status, with the reason where it went offline. */
+  status: (status: Status, why: TidelogError | undefined) => void;
 }
 
 /** A client of one server as one role. */
@@ -52,29 +52,29 @@ export class Client {
 
   /** Calls the handler at each such event. Gives the function that ends it. */
   on<Name extends keyof Events>(event: Name, handler: Events[Name]): () => void {
-    let stood = this.status === "online";
+    let known: Status | undefined;
     return this.#connection.onStatus((status, why) => {
-      const told = event === "status" || (event === status && (event === "online" || stood));
-      if (status === "online" || status === "offline") stood = status === "online";
-      if (!told) return;
-      if (event === "status") (handler as Events["status"])(status);
-      else (handler as Events["offline"])(why);
+      const again = status === known;
+      if (status !== "connecting") known = status;
+      if (event === "status") (handler as Events["status"])(status, why);
+      else if (event === status && !again) (handler as Events["offline"])(why);
     });
   }
 
   /**
-   * Runs one statement, `$1`, `$2`, … being the parameters. bigint and numeric come as strings. Waits for a connection;
-   * when that is lost after the statement was sent, a `ConnectionError` with code 08007 says that nobody knows whether
-   * it took effect.
+   * Runs one statement, `$1`, `$2`, … being the parameters. bigint and numeric come as strings. Waits for a connection,
+   * at most `connectTimeoutMs`: then a `ConnectionError` with code 08001 says why there is none. When it is lost after
+   * the statement was sent, one with code 08007 says that nobody knows whether it took effect.
    */
   async query<Row = Record<string, unknown>>(
     sql: string,
     params: readonly Param[] = [],
     options: QueryOptions = {},
   ): Promise<QueryResult<Row>> {
+    const asked = Date.now();
     await this.#turnstile.enter(options.signal);
     try {
-      return await query<Row>(this.#connection, sql, params, options);
+      return await query<Row>(this.#connection, sql, params, options, asked);
     } finally {
       this.#turnstile.leave();
     }
@@ -113,8 +113,12 @@ export class Client {
     const { signal } = options;
     if (signal?.aborted) return () => {};
     let subscription: Subscription<Row> | undefined;
+    const { last_rows } = options;
+    if (last_rows !== undefined && !(Number.isSafeInteger(last_rows) && last_rows >= 0)) {
+      throw new TypeError("last_rows is a number of rows");
+    }
     this.#connection.join((id) => {
-      subscription = new Subscription<Row>(this.#connection, id, statement(sql, options), options, onBatch);
+      subscription = new Subscription<Row>(this.#connection, id, statement(sql), options, onBatch);
       return subscription;
     });
     const end = (): void => {
@@ -131,13 +135,10 @@ export class Client {
   }
 }
 
-/** The SUBSCRIBE that a live query means. `from` travels beside it. */
-function statement(sql: string, { last_rows, from }: SubscribeOptions): string {
+/** The SUBSCRIBE that a live query means. `last_rows` and `from` travel beside it. */
+function statement(sql: string): string {
   const bare = sql.trim().replace(/;$/, "");
-  const subscribe = /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare}\n)`;
-  if (last_rows === undefined || from !== undefined) return subscribe;
-  if (!Number.isSafeInteger(last_rows) || last_rows < 0) throw new TypeError("last_rows is a number of rows");
-  return `${subscribe}\nOPTIONS (last_rows = ${last_rows})`;
+  return /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare}\n)`;
 }
 
 /** Makes a client. It connects when it is first used. */

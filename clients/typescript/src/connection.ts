@@ -40,18 +40,25 @@ export interface ConnectionOptions {
   WebSocket?: SocketConstructor | undefined;
   /** The first pause before a new attempt, and the longest; each is cut by chance to between half and all of it. */
   reconnectDelayMs?: { first: number; max: number } | undefined;
+  /** How long a statement waits for a connection until it fails; 30 s unless told otherwise, `Infinity` for ever. */
+  connectTimeoutMs?: number | undefined;
 }
 
 /** A connection that says nothing for so long is asked whether it is alive, and given up after twice that. */
 const SILENCE_MS = 20_000;
-const CONNECT_TIMEOUT_MS = 15_000;
+/** One attempt to connect. */
+const ATTEMPT_TIMEOUT_MS = 15_000;
+const CONNECT_TIMEOUT_MS = 30_000;
 
 /** One WebSocket at a time, opened when it is needed, and again when it was lost. */
 export class Connection {
   readonly #options: ConnectionOptions;
+  readonly #url: string;
   readonly #participants = new Map<number, Participant>();
   readonly #listeners = new Set<(status: Status, why?: TidelogError) => void>();
   #status: Status = "idle";
+  /** Why there is no connection. */
+  #why: ConnectionError | undefined;
   #socket: Socket | undefined;
   /** What came behind a compressed frame, which takes a moment to read. */
   #inbox: Promise<void> | undefined;
@@ -64,6 +71,7 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#url = webSocketUrl(options.url);
     if (typeof globalThis.addEventListener === "function") {
       globalThis.addEventListener("online", this.#networkIsBack);
     }
@@ -71,6 +79,20 @@ export class Connection {
 
   get status(): Status {
     return this.#status;
+  }
+
+  /** How long a statement waits for a connection, in milliseconds. */
+  get patience(): number {
+    return this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+  }
+
+  /** What a statement is told that has waited so long. */
+  unreachable(): ConnectionError {
+    const why = this.#why?.message ?? "it is still being made";
+    const hint =
+      "Is this where the server's HTTP is? Pages of other origins than its own must stand in its setting http_origins.";
+    const message = `there was no connection to ${this.#url} within ${this.patience} ms: ${why}`;
+    return new ConnectionError({ code: "08001", message, hint });
   }
 
   onStatus(listener: (status: Status, why?: TidelogError) => void): () => void {
@@ -134,16 +156,21 @@ export class Connection {
         this.#options.authProvider(),
       ]);
       if (this.#status !== "connecting") return;
-      const own = new constructor(webSocketUrl(this.#options.url), ["tidelog.v1"]);
+      const own = new constructor(this.#url, ["tidelog.v1"]);
       socket = own;
       this.#socket = own;
-      this.#deadline = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
+      this.#deadline = setTimeout(() => this.#lost(own, "the server does not answer"), ATTEMPT_TIMEOUT_MS);
       own.binaryType = "arraybuffer";
       const compression = typeof DecompressionStream === "function" ? ({ compression: "deflate" } as const) : {};
       const named = this.#options.database;
       const database = named === undefined ? {} : { database: named };
       const hello: ClientFrame = { type: "hello", version: VERSION, auth, ...database, ...compression };
-      own.onopen = () => own.send(JSON.stringify(hello));
+      // Browsers do not say what an answer was that is no WebSocket's; `ws` does.
+      let failure: string | undefined = "the server cannot be reached, or refuses the page";
+      own.onopen = () => {
+        failure = undefined;
+        own.send(JSON.stringify(hello));
+      };
       own.onmessage = ({ data }) => {
         if (this.#socket !== own) return;
         this.#heardAt = Date.now();
@@ -151,12 +178,14 @@ export class Connection {
         else this.#readLater(own, data as string | ArrayBuffer);
       };
       own.onclose = ({ code, reason }) => {
-        this.#lost(own, `the connection was closed (${code}${reason ? `: ${reason}` : ""})`);
+        this.#lost(own, failure ?? `the connection was closed (${code}${reason ? `: ${reason}` : ""})`);
       };
-      // A close follows, and says the same.
-      own.onerror = () => {};
+      // A close follows.
+      own.onerror = ({ message }: { message?: unknown }) => {
+        if (failure !== undefined && typeof message === "string" && message) failure = message;
+      };
     } catch (error) {
-      // The provider failed, or the URL is none: another attempt may find it mended.
+      // The provider failed: another attempt may find it mended.
       this.#lost(socket, error instanceof Error ? error.message : String(error));
     }
   }
@@ -184,6 +213,7 @@ export class Connection {
       case "welcome":
         clearTimeout(this.#deadline);
         this.#attempts = 0;
+        this.#why = undefined;
         this.#beat();
         this.#setStatus("online");
         for (const participant of [...this.#participants.values()]) participant.online();
@@ -212,6 +242,7 @@ export class Connection {
     if (this.#status === "closed" || this.#status === "idle" || socket !== this.#socket) return;
     this.#drop();
     const why = new ConnectionError({ code: "08006", message: reason });
+    this.#why = why;
     this.#setStatus("offline", why);
     for (const participant of [...this.#participants.values()]) participant.offline(why);
     const { first, max } = this.#options.reconnectDelayMs ?? { first: 250, max: 10_000 };
@@ -273,9 +304,10 @@ function inflated(data: ArrayBuffer): Promise<string> {
   return new Response(text).text();
 }
 
-/** `http://host:8080` is where the server is; its WebSocket is below. */
+/** `http://host:8080` is where the server is; its WebSocket is below. A `TypeError` when it is no such URL. */
 function webSocketUrl(base: string): string {
   const url = new URL(base);
+  if (!/^(http|ws)s?:$/.test(url.protocol)) throw new TypeError(`the URL of a server begins with http:// or https://: ${base}`);
   url.protocol = url.protocol.replace("http", "ws");
   if (!url.pathname.endsWith("/v1/ws")) url.pathname = `${url.pathname.replace(/\/$/, "")}/v1/ws`;
   return url.href;

@@ -24,7 +24,7 @@ export interface WireChange {
 export type ClientFrame =
   | { type: "hello"; version: number; auth: Credentials; database?: string; compression?: "deflate" }
   | { type: "query"; id: number; sql: string; params: unknown[] }
-  | { type: "subscribe"; id: number; sql: string; params: unknown[]; from?: string; credit: number }
+  | { type: "subscribe"; id: number; sql: string; params: unknown[]; from?: string; last_rows?: number; credit: number }
   | { type: "credit"; id: number; batches: number }
   | { type: "unsubscribe"; id: number }
   | { type: "cancel"; id: number }

@@ -55,12 +55,19 @@ export class Turnstile {
   }
 }
 
-/** Runs a statement. It waits for a connection; once it was sent, losing the connection is an error. */
+/** The longest time of a timer. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/**
+ * Runs a statement. Since `asked` (as `Date.now()`) it waits for a connection, as long as that has patience; once it was
+ * sent, losing the connection is an error.
+ */
 export function query<Row>(
   connection: Connection,
   sql: string,
   params: readonly Param[],
   { signal }: QueryOptions,
+  asked: number,
 ): Promise<QueryResult<Row>> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
@@ -72,6 +79,7 @@ export function query<Row>(
     let sent = false;
     const end = (settle: () => void): void => {
       signal?.removeEventListener("abort", abort);
+      clearTimeout(patience);
       connection.leave(id);
       settle();
     };
@@ -83,6 +91,7 @@ export function query<Row>(
     const participant = (own: number): Participant => ({
       online() {
         sent = true;
+        clearTimeout(patience);
         connection.send({ type: "query", id: own, sql, params: params.map(encodeParam) });
       },
       offline(why) {
@@ -116,6 +125,8 @@ export function query<Row>(
       },
     });
     signal?.addEventListener("abort", abort);
+    const left = connection.patience - (Date.now() - asked);
+    const patience = setTimeout(() => end(() => reject(connection.unreachable())), Math.min(left, TIMER_MS_MAX));
     let id = 0;
     try {
       id = connection.join((own) => {

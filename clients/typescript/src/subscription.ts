@@ -102,6 +102,7 @@ export class Subscription<Row> implements Participant {
       sql: this.#sql,
       params: this.#params,
       ...(this.#from && { from: this.#from.toString() }),
+      ...(this.#options.last_rows !== undefined && { last_rows: this.#options.last_rows }),
       credit: CREDIT,
     });
   }

@@ -126,6 +126,29 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
     await page.close();
   });
 
+  test("a page of another origin is told where it may have gone wrong", async () => {
+    const page = await browser.newPage();
+    await page.route("http://elsewhere.test/**", (route) => {
+      const { pathname } = new URL(route.request().url());
+      if (pathname === "/") return route.fulfill({ contentType: "text/html", body: "<h1>elsewhere</h1>" });
+      return route.fulfill({ path: join(ROOT, "server/demo", pathname), contentType: "text/javascript" });
+    });
+    await page.goto("http://elsewhere.test/");
+    const told = await page.evaluate(`(async () => {
+      const { Auth, createClient } = await import("/client/index.js");
+      const authProvider = async () => Auth.basic("postgres");
+      const client = createClient({ url: "${server.url}", authProvider, connectTimeoutMs: 500 });
+      const offline = new Promise((resolve) => client.on("offline", (why) => resolve(why.code)));
+      const error = await client.query("SELECT 1").catch(({ name, code, message, hint }) => ({ name, code, message, hint }));
+      client.close();
+      return { ...error, offline: await offline };
+    })()`);
+    expect((told as { message: string }).message).toContain("or refuses the page");
+    expect(told).toMatchObject({ name: "ConnectionError", code: "08001", offline: "08006" });
+    expect((told as { hint: string }).hint).toContain("http_origins");
+    await page.close();
+  });
+
   test("two users talk, see each other type, and have notes of their own", async () => {
     const page = await open();
     const [alice, bob] = [pane(page, "alice"), pane(page, "bob")];
@@ -210,6 +233,10 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
       expect(await pane(page, "bob").isVisible()).toBe(false);
       await page.locator(".switch button", { hasText: "bob" }).click();
       expect(await pane(page, "bob").isVisible()).toBe(true);
+      const list = pane(page, "bob").locator("[data-view=room] .list");
+      const below = () => list.evaluate((element) => element.scrollHeight - element.scrollTop - element.clientHeight);
+      expect(await list.evaluate((element) => element.scrollHeight > 2 * element.clientHeight)).toBe(true);
+      expect(await below()).toBeLessThan(5);
     }
     await page.close();
   });

@@ -271,6 +271,13 @@ describe("live", () => {
     );
     await until("the newest rows", () => newest.times > 0);
     expect(newest.rows.map(({ id }) => id)).toEqual(["98", "99", "100"]);
+    // Beside options of the statement's own.
+    const two = new Shown<Message>();
+    client.live<Message>(`SUBSCRIBE TO ${name} OPTIONS (progress, last_rows = 7) -- two`, two.show, {
+      subscriptionOptions: { last_rows: 2 },
+    });
+    await until("the newest two", () => two.times > 0);
+    expect(two.rows.map(({ id }) => id)).toEqual(["99", "100"]);
     // The first one goes on, and its position with it.
     const from = SeqId.from(String(seq));
     await client.query(`INSERT INTO ${name} VALUES (101, 'a', 'new')`);

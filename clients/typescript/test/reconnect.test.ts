@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type Change, ConnectionError, type SeqId, type Status } from "../src/index.js";
+import { Auth, type Change, ConnectionError, createClient, type SeqId, type Status, type TidelogError } from "../src/index.js";
 import { Server, until } from "./server.js";
 
 interface Row {
@@ -113,6 +113,42 @@ test("what was not sent waits, what was sent may have happened, and the status s
   expect(events).toEqual(["online", "offline 08006", "online"]);
   client.close();
   expect(client.status).toBe("closed");
+});
+
+test("where no server is, a statement fails after a while and says why", async () => {
+  const client = createClient({
+    url: "http://127.0.0.1:1",
+    authProvider: async () => Auth.basic("postgres"),
+    reconnectDelayMs: { first: 20, max: 50 },
+    connectTimeoutMs: 400,
+  });
+  const offline: (TidelogError | undefined)[] = [];
+  const statuses: [Status, string | undefined][] = [];
+  client.on("offline", (why) => offline.push(why));
+  client.on("status", (status, why) => statuses.push([status, why?.code]));
+  const errors: unknown[] = [];
+  client.live("SUBSCRIBE TO t", () => {}, { onError: (error) => errors.push(error) });
+  const begun = Date.now();
+  // More than run at once: the last ones wait for their turn, too.
+  const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => client.query("SELECT 1")));
+  expect(Date.now() - begun).toBeGreaterThanOrEqual(390);
+  expect(Date.now() - begun).toBeLessThan(5000);
+  for (const outcome of outcomes) {
+    expect(outcome).toMatchObject({ reason: { name: "ConnectionError", code: "08001" } });
+    const { message, hint } = (outcome as PromiseRejectedResult).reason as TidelogError;
+    expect(message).toContain("ws://127.0.0.1:1/v1/ws within 400 ms: ");
+    expect(message).toContain("ECONNREFUSED");
+    expect(hint).toContain("http_origins");
+  }
+  await until("another attempt", () => statuses.filter(([status]) => status === "offline").length > 1);
+  expect(statuses.slice(0, 3)).toEqual([["connecting", undefined], ["offline", "08006"], ["connecting", undefined]]);
+  expect(offline.map((why) => why?.code)).toEqual(["08006"]);
+  // It goes on trying.
+  expect(errors).toEqual([]);
+  client.close();
+  for (const url of ["127.0.0.1:8080", "localhost:8080", "/v1/ws", ""]) {
+    expect(() => createClient({ url, authProvider: async () => Auth.basic("postgres") }), url).toThrow(TypeError);
+  }
 });
 
 test("a server that stops in good order is waited for, too", async () => {

@@ -114,6 +114,86 @@ async fn a_query_reads_what_was_there_hot_and_cold() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_past_is_explained_prepared_and_kept_in_tables() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE t (id int8 PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1), (2, 1);");
+    let then = newest(&peer, "t");
+    peer.run("UPDATE t SET n = 2; INSERT INTO t VALUES (3, 2);");
+    let at = format!("AS OF SEQ {then}");
+    for (make, kept) in [
+        (format!("CREATE TABLE a AS SELECT * FROM t {at}"), "1|1 2|1"),
+        (
+            format!("CREATE TABLE a (x) AS SELECT * FROM t WHERE id > 1 {at} WITH DATA"),
+            "2|1",
+        ),
+        (
+            format!("CREATE TABLE a AS SELECT * FROM t {at} WITH NO DATA"),
+            "",
+        ),
+        (format!("SELECT id, n INTO a FROM t {at}"), "1|1 2|1"),
+        (
+            format!(
+                "BEGIN; DELETE FROM t WHERE id = 1; CREATE TABLE a AS SELECT * FROM t {at}; ROLLBACK; CREATE TABLE a AS SELECT * FROM t {at}"
+            ),
+            "1|1 2|1",
+        ),
+        (
+            "CREATE USER TABLE a AS SELECT * FROM t AS OF TIMESTAMP now()".to_string(),
+            "1|2 2|2 3|2",
+        ),
+    ] {
+        let rows = peer.run(&format!(
+            "{make}; SELECT * FROM a ORDER BY 1; DROP TABLE a;"
+        ));
+        let rows: Vec<_> = rows.lines().collect();
+        assert_eq!(rows.join(" "), kept, "{make}");
+    }
+    let explained = peer.run(&format!(
+        "EXPLAIN (ANALYZE, COSTS off) SELECT * FROM t {at};"
+    ));
+    assert!(explained.contains("rows=2 "), "{explained}");
+    let inserted =
+        format!("EXPLAIN ANALYZE INSERT INTO t SELECT id + 10, n FROM t {at} RETURNING id;");
+    peer.run(&inserted);
+    assert_eq!(
+        peer.value("SELECT string_agg(id || ':' || n, ' ' ORDER BY id) FROM t WHERE id > 10"),
+        "11:1 12:1"
+    );
+    let rows = peer.run(&format!(
+        "PREPARE p AS SELECT n FROM t WHERE id = $1 AS OF SEQ $2;
+         EXECUTE p (1, {then}); EXECUTE p (3, {then}); EXECUTE p (3, (SELECT max(_seq) FROM t));"
+    ));
+    assert_eq!(rows, "1\n2\n");
+
+    let client = peer.connect().await;
+    let prepare = "PREPARE q AS SELECT n FROM t WHERE id = 2 AS OF SEQ $1";
+    let statement = client.prepare(prepare).await.unwrap();
+    assert!(statement.params().is_empty(), "{:?}", statement.params());
+    client.execute(&statement, &[]).await.unwrap();
+    let row = client.query_one(&format!("EXECUTE q ({then})"), &[]).await;
+    assert_eq!(row.unwrap().get::<_, i32>(0), 1);
+    for (sql, code) in [
+        (format!("CREATE VIEW v AS SELECT * FROM t {at}"), "0A000"),
+        (
+            format!("CREATE MATERIALIZED VIEW v AS SELECT * FROM t {at}"),
+            "0A000",
+        ),
+        (format!("CREATE TABLE a (id int) {at}"), "0A000"),
+        (format!("EXPLAIN UPDATE t SET n = 1 {at}"), "0A000"),
+        (format!("PREPARE r AS DELETE FROM t {at}"), "0A000"),
+        (
+            format!("CREATE TABLE a AS SELECT * FROM t {at} LIMIT 1"),
+            "42601",
+        ),
+        (format!("SELECT * FROM t {at} WITH DATA"), "42601"),
+        ("EXPLAIN EXECUTE q (0)".to_string(), "0A000"),
+    ] {
+        assert_eq!(refused(&client, &sql).await.0, code, "{sql}");
+    }
+}
+
 /// What is refused now was in the table then.
 #[test]
 fn columns_that_refuse_null_had_it_in_the_past() {

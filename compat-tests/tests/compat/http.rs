@@ -257,6 +257,13 @@ fn a_role_is_let_in_by_its_password_and_sees_its_own_rows() {
         refused(&header(Some("Bearer x.y.z"))),
         (501, "0A000".to_string())
     );
+    let log = server.log();
+    let said = "password authentication failed for user \"alice\"";
+    let line = log.lines().find(|line| line.contains(said));
+    assert!(
+        line.is_some_and(|line| line.contains("peer=127.0.0.1:")),
+        "{log}"
+    );
 }
 
 #[test]

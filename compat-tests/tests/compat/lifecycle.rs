@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tidelog_compat_tests::Server;
 use tidelog_compat_tests::process::wait_for;
-use tokio_postgres::NoTls;
+use tidelog_compat_tests::{Peer, Postgres, Server};
+use tokio_postgres::{Client, NoTls};
 
 /// Runs a server that must not start: exit code not 0, and beside the log one line that says why.
 #[track_caller]
@@ -233,6 +233,8 @@ async fn passwords_are_asked_of_those_who_have_one() {
             superuser.role("guest", "").value("SELECT current_user"),
             "guest"
         );
+        // Whoever watches for guesses has to know where they come from.
+        let refused = "peer=127.0.0.1:";
         for (user, password, code) in [
             ("ada", "lovelace", "28P01"),
             ("off", "x", "28000"),
@@ -248,6 +250,14 @@ async fn passwords_are_asked_of_those_who_have_one() {
                     "{user}: {error:?}"
                 );
             }
+        }
+        let log = server.log();
+        for said in [
+            "password authentication failed for user \"ada\"",
+            "role \"nobody\" does not exist",
+        ] {
+            let line = log.lines().find(|line| line.contains(said));
+            assert!(line.is_some_and(|line| line.contains(refused)), "{log}");
         }
         server.restart();
     }
@@ -315,4 +325,64 @@ fn cold_files_that_are_gone_are_told_of_at_the_start() {
         error.contains("not found") || error.contains("No such file"),
         "{error}"
     );
+}
+
+/// A connection, also when the place of one that has just gone is not free yet.
+async fn place(peer: &Peer) -> Client {
+    for _ in 0..500 {
+        match peer.try_connect().await {
+            Ok(client) => return client,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+    peer.connect().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_places_are_for_superusers() {
+    let tide = Server::start_with(&["--max-connections", "6"]);
+    let pg = Postgres::start_with(&["max_connections=6"]);
+    for superuser in [tide.peer(), pg.peer()] {
+        superuser.run("CREATE ROLE bob LOGIN;");
+        let bob = superuser.role("bob", "");
+        let refused = async |peer: &Peer| {
+            let error = peer.try_connect().await.err().expect("there is no place");
+            let error = error.as_db_error().expect("the server says so").clone();
+            let (severity, code) = (error.severity().to_string(), error.code().code());
+            (severity, code.to_string(), error.message().to_string())
+        };
+        let full = |message: &str| ("FATAL".into(), "53300".into(), message.to_string());
+        let reserved = full(
+            "remaining connection slots are reserved for non-replication superuser connections",
+        );
+        let none = full("sorry, too many clients already");
+
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(place(&bob).await);
+        }
+        assert_eq!(refused(&bob).await, reserved);
+        for _ in 0..3 {
+            clients.push(place(&superuser).await);
+        }
+        for peer in [&superuser, &bob] {
+            assert_eq!(refused(peer).await, none);
+        }
+        // The places count, not who took them.
+        clients.remove(0);
+        let _third = place(&superuser).await;
+        assert_eq!(refused(&superuser).await, none);
+    }
+    let log = tide.log();
+    let line = log.lines().find(|line| line.contains("too many clients"));
+    assert!(
+        line.is_some_and(|line| line.contains("peer=127.0.0.1:")),
+        "{log}"
+    );
+    // Of very few places one is for anybody.
+    let tide = Server::start_with(&["--max-connections", "2"]);
+    tide.peer().run("CREATE ROLE bob LOGIN;");
+    let bob = tide.peer().role("bob", "");
+    let _first = place(&bob).await;
+    let _second = place(&tide.peer()).await;
 }

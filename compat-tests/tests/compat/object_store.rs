@@ -398,3 +398,40 @@ fn nothing_is_lost_or_doubled_while_the_store_is_killed() {
         .run("UPDATE t SET body = body WHERE id = 0; CALL tidelog.flush('t');");
     check(&server.peer());
 }
+
+#[test]
+fn a_storage_is_emptied_by_compacting_what_lies_in_it() {
+    let archive = tempfile::tempdir().unwrap();
+    let storage = format!("archive={}", archive.path().display());
+    let mut server = Server::start_with(&["--storage", &storage]);
+    let peer = server.peer();
+    // One file without a dead row: nothing else is to be done with it.
+    peer.run(
+        "CREATE TABLE q (id int8 PRIMARY KEY, body text) WITH (storage = 'archive');
+         CREATE TABLE u (id int8 PRIMARY KEY, body text) WITH (type = 'user', storage = 'archive');
+         INSERT INTO q SELECT g, md5(g::text) FROM generate_series(1, 2000) g;
+         INSERT INTO u (_user, id, body) SELECT 'user' || g % 3, g, 'x' FROM generate_series(1, 3000) g;
+         CALL tidelog.flush('q'); CALL tidelog.flush('u');",
+    );
+    let places = "SELECT string_agg(DISTINCT storage, ' '), count(*) FROM tidelog.files";
+    assert_eq!(peer.value(places), "archive|4");
+    peer.run("CALL tidelog.compact('q'); CALL tidelog.compact('u');");
+    assert_eq!(peer.value(places), "archive|4");
+    let sums = "SELECT count(*), max(body), (SELECT sum(id) FROM u) FROM q";
+    let before = peer.value(sums);
+    peer.run(
+        "ALTER TABLE q SET (storage = 'default'); ALTER TABLE u RESET (storage);
+         CALL tidelog.compact('q'); CALL tidelog.compact('u');",
+    );
+    assert_eq!(peer.value(places), "default|4");
+    assert_eq!(peer.value(sums), before);
+    wait_for("the archive to be empty", || {
+        let left = std::fs::read_dir(archive.path()).unwrap();
+        (left.count() == 1).then_some(())
+    });
+    server.terminate();
+    // Nobody needs it any more.
+    Server::assert_sound(&server.data());
+    let server = Server::start_on(&server.data());
+    assert_eq!(server.peer().value(sums), before);
+}

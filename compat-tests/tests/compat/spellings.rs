@@ -4,7 +4,7 @@ use tidelog_compat_tests::Server;
 use tokio_postgres::Statement;
 
 use crate::constraints::play;
-use crate::pair::Pair;
+use crate::pair::{Pair, same_outcome};
 use crate::type_functions::all_same;
 
 /// Types of parameters and columns.
@@ -337,4 +337,34 @@ async fn what_tools_and_frameworks_write() {
         "citext hstore pgcrypto uuid-ossp"
     );
     assert_eq!(peer.value("SELECT pg_indexes_size('made')"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn constants_in_dollars_are_constants() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE dollars (id int, x text, CHECK (x <> $$no$$));");
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT interval $$1 day$$, interval $i$2 hours$i$ + $$1 day$$, date $$2026-01-02$$, timestamp $a$2026-01-02 03:04$a$",
+            "SELECT $$it's$$ || 'x', $$a$$ LIKE $$_$$, $$$$, length($b$ $$ $b$), $$1$$::int + 1, x'1F', cast($$2$$ AS numeric)",
+            "SELECT extract(epoch FROM interval $$1 day$$), position($$b$$ IN $$abc$$), to_char(date '2026-01-02', $$YYYY$$)",
+            "SELECT '{1,2}'::int[] = $${1,2}$$, $$k$$::text COLLATE \"C\", int $$5$$",
+        ],
+    )
+    .await;
+    for statement in [
+        "SELECT $$a$$\n'b'",
+        "SELECT 'a'\n$$b$$",
+        "SELECT e'a' $$b$$",
+        "SELECT $$a$$ $$b$$",
+        "SELECT $$x$$::int",
+        "SELECT 1 + $$y$$",
+        "INSERT INTO dollars VALUES ($$1$$, $$yes$$), ($$z$$, 'b')",
+        "INSERT INTO dollars VALUES ($$1$$, $$no$$)",
+    ] {
+        same_outcome(&tide, &pg, statement).await;
+    }
 }

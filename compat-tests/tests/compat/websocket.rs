@@ -222,6 +222,37 @@ fn nothing_is_done_for_who_did_not_say_hello() {
 }
 
 #[test]
+fn last_rows_travels_beside_the_statement_and_its_options() {
+    let server = server();
+    server
+        .peer()
+        .run("INSERT INTO chat.messages SELECT g, 'a', 'x' FROM generate_series(1, 5) g;");
+    let mut socket = server.web().hello();
+    let sql = "SUBSCRIBE TO chat.messages OPTIONS (progress = '1h', last_rows = 4)";
+    let mut frame = json!({"type": "subscribe", "id": 1, "sql": sql, "last_rows": 2, "credit": 9});
+    socket.send(&frame);
+    assert_eq!(socket.next()["type"], "subscribed");
+    assert_eq!(
+        changes(&socket.next()),
+        ["snapshot 4,a,x", "snapshot 5,a,x", "ready"]
+    );
+    // Behind a position it holds for the rows that follow a reset.
+    frame["id"] = json!(2);
+    frame["from"] = json!("9000000000000000000");
+    socket.send(&frame);
+    let kinds = [socket.next(), socket.next()].map(|frame| frame["type"].clone());
+    assert_eq!(kinds, ["reset", "subscribed"]);
+    assert_eq!(
+        changes(&socket.next()),
+        ["snapshot 4,a,x", "snapshot 5,a,x", "ready"]
+    );
+    frame["id"] = json!(3);
+    frame["last_rows"] = json!(-1);
+    socket.send(&frame);
+    assert_eq!(socket.next()["error"]["code"], "08P01");
+}
+
+#[test]
 fn limits_of_a_socket() {
     let server = server();
     let mut socket = server.web().hello();

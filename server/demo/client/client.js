@@ -16,28 +16,27 @@ export class Client {
     }
     /** Calls the handler at each such event. Gives the function that ends it. */
     on(event, handler) {
-        let stood = this.status === "online";
+        let known;
         return this.#connection.onStatus((status, why) => {
-            const told = event === "status" || (event === status && (event === "online" || stood));
-            if (status === "online" || status === "offline")
-                stood = status === "online";
-            if (!told)
-                return;
+            const again = status === known;
+            if (status !== "connecting")
+                known = status;
             if (event === "status")
-                handler(status);
-            else
+                handler(status, why);
+            else if (event === status && !again)
                 handler(why);
         });
     }
     /**
-     * Runs one statement, `$1`, `$2`, … being the parameters. bigint and numeric come as strings. Waits for a connection;
-     * when that is lost after the statement was sent, a `ConnectionError` with code 08007 says that nobody knows whether
-     * it took effect.
+     * Runs one statement, `$1`, `$2`, … being the parameters. bigint and numeric come as strings. Waits for a connection,
+     * at most `connectTimeoutMs`: then a `ConnectionError` with code 08001 says why there is none. When it is lost after
+     * the statement was sent, one with code 08007 says that nobody knows whether it took effect.
      */
     async query(sql, params = [], options = {}) {
+        const asked = Date.now();
         await this.#turnstile.enter(options.signal);
         try {
-            return await query(this.#connection, sql, params, options);
+            return await query(this.#connection, sql, params, options, asked);
         }
         finally {
             this.#turnstile.leave();
@@ -65,8 +64,12 @@ export class Client {
         if (signal?.aborted)
             return () => { };
         let subscription;
+        const { last_rows } = options;
+        if (last_rows !== undefined && !(Number.isSafeInteger(last_rows) && last_rows >= 0)) {
+            throw new TypeError("last_rows is a number of rows");
+        }
         this.#connection.join((id) => {
-            subscription = new Subscription(this.#connection, id, statement(sql, options), options, onBatch);
+            subscription = new Subscription(this.#connection, id, statement(sql), options, onBatch);
             return subscription;
         });
         const end = () => {
@@ -81,15 +84,10 @@ export class Client {
         this.#connection.close();
     }
 }
-/** The SUBSCRIBE that a live query means. `from` travels beside it. */
-function statement(sql, { last_rows, from }) {
+/** The SUBSCRIBE that a live query means. `last_rows` and `from` travel beside it. */
+function statement(sql) {
     const bare = sql.trim().replace(/;$/, "");
-    const subscribe = /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare}\n)`;
-    if (last_rows === undefined || from !== undefined)
-        return subscribe;
-    if (!Number.isSafeInteger(last_rows) || last_rows < 0)
-        throw new TypeError("last_rows is a number of rows");
-    return `${subscribe}\nOPTIONS (last_rows = ${last_rows})`;
+    return /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare}\n)`;
 }
 /** Makes a client. It connects when it is first used. */
 export function createClient(options) {

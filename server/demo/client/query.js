@@ -35,8 +35,13 @@ export class Turnstile {
             this.#running--;
     }
 }
-/** Runs a statement. It waits for a connection; once it was sent, losing the connection is an error. */
-export function query(connection, sql, params, { signal }) {
+/** The longest time of a timer. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+/**
+ * Runs a statement. Since `asked` (as `Date.now()`) it waits for a connection, as long as that has patience; once it was
+ * sent, losing the connection is an error.
+ */
+export function query(connection, sql, params, { signal }, asked) {
     return new Promise((resolve, reject) => {
         if (signal?.aborted) {
             reject(aborted(signal));
@@ -47,6 +52,7 @@ export function query(connection, sql, params, { signal }) {
         let sent = false;
         const end = (settle) => {
             signal?.removeEventListener("abort", abort);
+            clearTimeout(patience);
             connection.leave(id);
             settle();
         };
@@ -60,6 +66,7 @@ export function query(connection, sql, params, { signal }) {
         const participant = (own) => ({
             online() {
                 sent = true;
+                clearTimeout(patience);
                 connection.send({ type: "query", id: own, sql, params: params.map(encodeParam) });
             },
             offline(why) {
@@ -95,6 +102,8 @@ export function query(connection, sql, params, { signal }) {
             },
         });
         signal?.addEventListener("abort", abort);
+        const left = connection.patience - (Date.now() - asked);
+        const patience = setTimeout(() => end(() => reject(connection.unreachable())), Math.min(left, TIMER_MS_MAX));
         let id = 0;
         try {
             id = connection.join((own) => {

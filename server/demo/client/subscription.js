@@ -50,6 +50,7 @@ export class Subscription {
             sql: this.#sql,
             params: this.#params,
             ...(this.#from && { from: this.#from.toString() }),
+            ...(this.#options.last_rows !== undefined && { last_rows: this.#options.last_rows }),
             credit: CREDIT,
         });
     }

@@ -1,5 +1,7 @@
 //! Who a request or a socket is for: credentials, checked against the catalog's roles.
 
+use std::net::SocketAddr;
+
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,6 +11,7 @@ use tidelog_storage::RoleRef;
 
 use crate::auth::{self, Admission};
 use crate::http::HttpServer;
+use crate::http::origins::is_local;
 
 /// How a client says who it is: an `Authorization` header, or `auth` in a WebSocket's first frame.
 #[derive(Deserialize)]
@@ -62,8 +65,34 @@ impl Credentials {
     }
 }
 
-/// The role that the credentials are those of. `local` is whether the client is known to be on this machine.
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Caller {
+    address: SocketAddr,
+    /// Whether it is known to be on this machine.
+    local: bool,
+}
+
+impl Caller {
+    pub(super) fn of(address: SocketAddr, headers: &HeaderMap) -> Caller {
+        let local = is_local(address.ip(), headers);
+        Caller { address, local }
+    }
+}
+
+/// The role that the credentials are those of.
 pub(super) async fn authenticate(
+    server: &HttpServer,
+    credentials: Credentials,
+    caller: Caller,
+) -> Result<RoleRef, SqlError> {
+    let role = role_of(server, credentials, caller.local).await;
+    role.inspect_err(|error| {
+        tracing::info!(peer = %caller.address, "login refused: {error}");
+    })
+}
+
+async fn role_of(
     server: &HttpServer,
     credentials: Credentials,
     local: bool,

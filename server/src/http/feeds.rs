@@ -46,6 +46,8 @@ pub(super) struct Order {
     pub(super) statement: Statement,
     /// What the client has seen already.
     pub(super) from: Option<Seq>,
+    /// How many of the newest rows it wants, where rows as they stand come first.
+    pub(super) last_rows: Option<u64>,
 }
 
 /// A subscription of one client.
@@ -275,6 +277,7 @@ async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Resul
         who,
         statement,
         from: _,
+        last_rows,
     } = order;
     let mut session = session(server, who, interrupts)?;
     interrupts.attach(&session);
@@ -290,6 +293,9 @@ async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Resul
         Begin::AsWritten => {}
         Begin::After(from) => parsed.resume_after(Some(from)),
         Begin::Over => parsed.resume_after(None),
+    }
+    if let (Begin::AsWritten | Begin::Over, Some(rows)) = (begin, *last_rows) {
+        parsed.begin_with_newest(rows);
     }
     let prepared = interrupts
         .guard(pin!(session.prepare(&parsed, &[])))

@@ -15,9 +15,8 @@ use tidelog_sql::{ErrorKind, SqlError};
 use tokio::sync::mpsc;
 
 use crate::auth::Admitted;
-use crate::http::access::{Credentials, authenticate};
+use crate::http::access::{Caller, Credentials, authenticate};
 use crate::http::error::{HttpError, write_error};
-use crate::http::origins::is_local;
 use crate::http::params::Statement;
 use crate::http::statement::{self, PIECES_QUEUED_MAX, Piece};
 use crate::http::{BODY_BYTES_MAX, HttpServer};
@@ -53,8 +52,8 @@ async fn answer(
 ) -> Result<Response, HttpError> {
     check_is_json(request.headers())?;
     let credentials = Credentials::of_request(request.headers())?;
-    let local = is_local(peer.ip(), request.headers());
-    let role = authenticate(&server, credentials, local).await?;
+    let caller = Caller::of(peer, request.headers());
+    let role = authenticate(&server, credentials, caller).await?;
     // The body is read once it is known whose it is.
     let Asked {
         sql,

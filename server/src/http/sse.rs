@@ -20,10 +20,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::auth::Admitted;
 use crate::http::HttpServer;
-use crate::http::access::{Credentials, authenticate};
+use crate::http::access::{Caller, Credentials, authenticate};
 use crate::http::error::{HttpError, write_error};
 use crate::http::feeds::{Frame, Order, Subscription};
-use crate::http::origins::is_local;
 use crate::http::params::Statement;
 use crate::interrupts::{Client, Interrupts, Stop};
 
@@ -55,8 +54,8 @@ pub(super) async fn get(
 ) -> Response {
     let answer = async {
         let credentials = Credentials::of_request(&headers)?;
-        let local = is_local(peer.ip(), &headers);
-        let role = authenticate(&server, credentials, local).await?;
+        let caller = Caller::of(peer, &headers);
+        let role = authenticate(&server, credentials, caller).await?;
         let Query(parameters) = parameters.map_err(|rejection| violation(rejection.body_text()))?;
         let from = resume_point(&headers, &parameters)?;
         let database = server.database(parameters.database.as_deref())?;
@@ -131,6 +130,7 @@ async fn start(
         who,
         statement,
         from,
+        last_rows: None,
     });
     queries.spawn(connections.track_future(follow(order, interrupts, events, place)));
     // A statement that cannot be followed gets a status of its own.

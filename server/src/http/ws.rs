@@ -22,8 +22,8 @@ use tidelog_sql::{ErrorKind, SqlError};
 use tokio::sync::mpsc;
 
 use crate::http::HttpServer;
+use crate::http::access::Caller;
 use crate::http::error::HttpError;
-use crate::http::origins::is_local;
 
 /// The subprotocol that a client may ask for.
 const PROTOCOL: &str = "tidelog.v1";
@@ -56,7 +56,7 @@ pub(super) async fn get(
         let error = SqlError::new(ErrorKind::TooManyConnections, message);
         return HttpError::from(error).into_response();
     };
-    let local = is_local(peer.ip(), &headers);
+    let caller = Caller::of(peer, &headers);
     upgrade
         .protocols([PROTOCOL])
         .max_message_size(FRAME_BYTES_MAX)
@@ -69,7 +69,7 @@ pub(super) async fn get(
             let connections = server.backend.connections.clone();
             // In a task of its own, without what the upgrade needs.
             connections.spawn(async move {
-                serve(write, read, server, local).await;
+                serve(write, read, server, caller).await;
                 drop(place);
             });
             std::future::ready(())
@@ -81,7 +81,7 @@ async fn serve(
     write: SplitSink<WebSocket, Message>,
     read: SplitStream<WebSocket>,
     server: Arc<HttpServer>,
-    local: bool,
+    caller: Caller,
 ) {
     let (incoming, received) = futures::channel::mpsc::channel(IN_QUEUED_MAX);
     let (out, outgoing) = mpsc::channel(OUT_QUEUED_MAX);
@@ -90,7 +90,7 @@ async fn serve(
         .backend
         .queries
         .clone()
-        .spawn(session::run(server, local, received, out));
+        .spawn(session::run(server, caller, received, out));
     let mut writing = std::pin::pin!(write_out(outgoing, write));
     tokio::select! {
         () = read_in(read, incoming, pings) => {

@@ -72,6 +72,7 @@ async fn open(server: Arc<PgServer>, opening: Box<Opening>) -> Option<Box<Connec
         minor,
         parameters,
     } = *opening;
+    let peer = ends.client;
     let login = log_in(&server, &mut client, ends, minor, parameters, &interrupts);
     let login = tokio::select! {
         login = tokio::time::timeout(STARTUP_TIMEOUT, login) => login.unwrap_or(Err(Stop::Gone)),
@@ -80,6 +81,9 @@ async fn open(server: Arc<PgServer>, opening: Box<Opening>) -> Option<Box<Connec
     let session = match login {
         Ok(session) => session,
         Err(stop) => {
+            if let Stop::Fatal(error) | Stop::Error(error) = &stop {
+                tracing::info!(%peer, "login refused: {error}");
+            }
             farewell(&mut client, stop).await;
             return None;
         }
@@ -134,6 +138,10 @@ async fn log_in(
     )
     .await?;
     client.set_authenticated();
+    let known = catalog.role(&role);
+    server
+        .check_place(known.is_some_and(|role| role.superuser))
+        .map_err(Stop::Fatal)?;
     let login = Login {
         role,
         database: auth::database(&server.engine.store().catalog(), &startup.database)

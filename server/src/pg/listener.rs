@@ -29,6 +29,9 @@ use crate::shutdown::Shutdown;
 /// From the first byte to the end of authentication.
 pub(super) const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Places that only superusers get, of those that `max_connections` says; all but one where it says fewer.
+const RESERVED_PLACES: usize = 3;
+
 /// What all connections share.
 pub(crate) struct PgServer {
     pub(super) engine: Arc<Engine>,
@@ -39,6 +42,8 @@ pub(crate) struct PgServer {
     queries: Handle,
     shutdown: Shutdown,
     places: Arc<Semaphore>,
+    /// How many of the places are for superusers.
+    reserved: usize,
     connections: TaskTracker,
 }
 
@@ -61,8 +66,19 @@ impl PgServer {
             queries,
             shutdown,
             places: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
+            reserved: RESERVED_PLACES.min(connections_max.saturating_sub(1)),
             connections,
         })
+    }
+
+    /// 53300 when a connection that took a place has one that is for superusers.
+    pub(super) fn check_place(&self, superuser: bool) -> Result<(), SqlError> {
+        if superuser || self.places.available_permits() >= self.reserved {
+            return Ok(());
+        }
+        let message =
+            "remaining connection slots are reserved for non-replication superuser connections";
+        Err(SqlError::new(ErrorKind::TooManyConnections, message))
     }
 }
 
@@ -149,6 +165,7 @@ async fn begin(
             ErrorKind::TooManyConnections,
             "sorry, too many clients already",
         );
+        tracing::info!(%peer, "login refused: {error}");
         refuse(stream, &error).await;
         return None;
     };

@@ -18,7 +18,7 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tidelog_storage::cold::{ColdFile, ColdReader};
+use tidelog_storage::cold::{ColdFile, ColdReader, of_file};
 use tidelog_storage::{StorageError, Store};
 use tokio::sync::OnceCell;
 
@@ -156,7 +156,7 @@ impl AsyncFileReader for SmallFile {
             let (start, end) = (range.start as usize, range.end as usize);
             if start > end || end > bytes.len() {
                 let message = format!("{start}..{end} of a file of {} bytes", bytes.len());
-                return Err(ParquetError::EOF(message));
+                return Err(of_file(self.path.as_ref(), ParquetError::EOF(message)));
             }
             Ok(bytes.slice(start..end))
         }
@@ -174,7 +174,10 @@ impl AsyncFileReader for SmallFile {
                     .with_column_index_policy(options.column_index_policy())
                     .with_offset_index_policy(options.offset_index_policy());
             }
-            Ok(Arc::new(reader.parse_and_finish(self.bytes().await?)?))
+            let footer = reader.parse_and_finish(self.bytes().await?);
+            Ok(Arc::new(
+                footer.map_err(|error| of_file(self.path.as_ref(), error))?,
+            ))
         }
         .boxed()
     }

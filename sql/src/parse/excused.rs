@@ -36,7 +36,6 @@ pub(super) fn parse(tokens: &[TokenWithSpan], database: &str) -> Result<Option<P
     let at = if language(1) { 3 } else { 1 };
     let body = match tokens.get(at).map(|token| &token.token) {
         Some(Token::SingleQuotedString(body)) => body,
-        Some(Token::DollarQuotedString(body)) => &body.value,
         _ => return Ok(None),
     };
     let ends = |at: usize| {

@@ -308,6 +308,7 @@ impl Tokens {
     fn literal(&self, error: &SqlError) -> Option<usize> {
         let text = |at: usize| match self.token(at) {
             Some(Token::SingleQuotedString(text)) => Some(text.as_str()),
+            Some(Token::DollarQuotedString(text)) => Some(text.value.as_str()),
             _ => None,
         };
         if error.message == "invalid input syntax for type json" {

@@ -34,6 +34,15 @@ impl Subscribe {
             value: OptionValue::Text(from.to_string()),
         }));
     }
+
+    /// Makes the snapshot have the newest `rows` rows only.
+    pub(super) fn begin_with_newest(&mut self, rows: u64) {
+        self.options.retain(|option| option.name != "last_rows");
+        self.options.push(SubscribeOption {
+            name: "last_rows".to_string(),
+            value: OptionValue::Text(rows.to_string()),
+        });
+    }
 }
 
 /// `name = value`.

@@ -8,8 +8,8 @@ use super::Overriding;
 use crate::ddl::truncate_name;
 use crate::error::{ErrorKind, SqlError};
 
-/// Writes constants as sqlparser knows them: string constants that only a line's end parts are one, and an integer that
-/// is too large for a bigint is a numeric.
+/// Writes constants as sqlparser knows them everywhere: string constants that only a line's end parts are one, those in dollars
+/// are as those in quotes, and an integer that is too large for a bigint is a numeric.
 ///
 /// A string constant behind another without a line's end between them is no constant, and gives an error.
 pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) -> Result<(), ParserError> {
@@ -40,8 +40,12 @@ pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) -> Result<(), Pars
                 }
                 before = Some((joined.len(), false));
             }
-            Token::EscapedStringLiteral(_) if before.is_some() => return Err(unexpected(&token)),
-            Token::EscapedStringLiteral(_) => before = Some((joined.len(), false)),
+            Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_) if before.is_some() => {
+                return Err(unexpected(&token));
+            }
+            Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_) => {
+                before = Some((joined.len(), false))
+            }
             // `N'…'` is of the type char(n), without its n.
             Token::NationalStringLiteral(text) => {
                 let text = Token::SingleQuotedString(std::mem::take(text));
@@ -62,6 +66,12 @@ pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) -> Result<(), Pars
             _ => before = None,
         }
         joined.push(token);
+    }
+    for TokenWithSpan { token, .. } in &mut joined {
+        // Nothing joins it, but else it is a constant as any other.
+        if let Token::DollarQuotedString(text) = token {
+            *token = Token::SingleQuotedString(std::mem::take(&mut text.value));
+        }
     }
     *tokens = joined;
     Ok(())

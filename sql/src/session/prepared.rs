@@ -108,7 +108,10 @@ impl Prepared {
 
     /// The moment in the past that its query reads.
     pub(crate) fn as_of(&self) -> Option<&AsOf> {
-        self.statement.as_of.as_ref()
+        // That of a statement in PREPARE is read by its EXECUTE.
+        let prepares = matches!(&self.statement.body, Body::Sql(statement, _)
+            if matches!(**statement, Statement::Prepare { .. }));
+        self.statement.as_of.as_ref().filter(|_| !prepares)
     }
 }
 

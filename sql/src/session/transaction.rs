@@ -31,7 +31,7 @@ use crate::turns::{TURN_ROWS, Turns};
 
 fn too_large(bytes_max: usize) -> SqlError {
     let shown = match bytes_max {
-        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
+        bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
         bytes => format!("{bytes} bytes"),
     };
     let message = format!("a transaction's changes exceed {shown}");

@@ -241,22 +241,9 @@ async fn copy(
     file: &BackupFile,
     to: &mut (dyn AsyncWrite + Unpin + Send),
 ) -> Result<(), StorageError> {
-    let source = target.source(&file.sha256);
-    let wrong = |how: &str| {
-        let (path, named) = (&source.path, &file.path);
-        damaged(format!(
-            "backup {number} is damaged: {path} ({named}) {how}"
-        ))
-    };
-    let read = match source.read(Some(to)).await {
-        Err(StorageError::Object(object_store::Error::NotFound { .. })) => {
-            return Err(wrong("is missing"));
-        }
-        read => read?,
-    };
-    match read == (file.bytes, file.sha256.clone()) {
-        true => Ok(()),
-        false => Err(wrong("has not the contents that it should have")),
+    match target.read(file, Some(to)).await? {
+        None => Ok(()),
+        Some(what) => Err(damaged(format!("backup {number} is damaged: {what}"))),
     }
 }
 

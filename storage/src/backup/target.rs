@@ -1,6 +1,6 @@
 //! Where backups are: their lists, and the files that these name by their digests.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use futures::TryStreamExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::{Contents, FORMAT};
+use super::{BackupFile, Contents, FORMAT, several};
 use crate::cold::{ColdOptions, url};
 use crate::digest::{Digest, Source};
 use crate::error::StorageError;
@@ -66,10 +66,14 @@ impl Target {
     pub(super) async fn numbers(&self) -> Result<Vec<u64>, StorageError> {
         let folder = Path::from("backups");
         let found: Vec<_> = self.objects.list(Some(&folder)).try_collect().await?;
-        let name = |path: &Path| path.filename()?.strip_suffix(".json")?.parse().ok();
+        // Files of other names are somebody else's.
+        let number = |path: &Path| {
+            let number = path.filename()?.strip_suffix(".json")?.parse().ok()?;
+            (list_path(number) == *path).then_some(number)
+        };
         let mut numbers: Vec<u64> = found
             .iter()
-            .filter_map(|meta| name(&meta.location))
+            .filter_map(|meta| number(&meta.location))
             .collect();
         numbers.sort_unstable();
         Ok(numbers)
@@ -112,8 +116,45 @@ impl Target {
         Ok(found.try_collect().await?)
     }
 
+    /// Reads a file of a backup, and hands it on; gives what is wrong with it, if it is not what the backup says.
+    pub(super) async fn read(
+        &self,
+        file: &BackupFile,
+        to: Option<&mut (dyn AsyncWrite + Unpin + Send)>,
+    ) -> Result<Option<String>, StorageError> {
+        let source = self.source(&file.sha256);
+        let how = match source.read(to).await {
+            Err(StorageError::Object(object_store::Error::NotFound { .. })) => "is missing",
+            Err(error) => return Err(error),
+            Ok(read) if read == (file.bytes, file.sha256.clone()) => return Ok(None),
+            Ok(_) => "has not the contents that it should have",
+        };
+        Ok(Some(format!("{} ({}) {how}", source.path, file.path)))
+    }
+
+    /// Reads the files of a backup that `known` does not have by their digests, and adds what is wrong with them.
+    pub(super) async fn verify(
+        &self,
+        contents: &Contents,
+        known: &mut HashMap<String, Option<String>>,
+    ) -> Result<(), StorageError> {
+        let mut taken = HashSet::new();
+        let new = |file: &&BackupFile| {
+            !known.contains_key(&file.sha256) && taken.insert(file.sha256.clone())
+        };
+        let files: Vec<_> = contents.files.iter().filter(new).collect();
+        let read = files.into_iter().map(|file| async move {
+            let what = self.read(file, None).await?;
+            Ok((file.sha256.clone(), what))
+        });
+        several(read, |(sha256, what)| {
+            known.insert(sha256, what);
+        })
+        .await
+    }
+
     /// A file, as a source.
-    pub(super) fn source(&self, sha256: &str) -> Source {
+    fn source(&self, sha256: &str) -> Source {
         Source {
             objects: self.objects.clone(),
             path: file_path(sha256),

@@ -127,19 +127,12 @@ impl Checker<'_> {
 
     /// The stores that the manifest and the tables name are at hand, and marked as this database's.
     pub(super) fn stores(&mut self) -> Result<(), StorageError> {
-        let mut used = BTreeSet::new();
-        let mut files = (self.hot).iterate(Family::Meta, &[META_FILE], vec![META_FILE + 1]);
-        while let Some((key, value)) = files.item() {
-            if let Ok(file) = ColdFile::decode(key, value) {
-                used.insert(split(&file.path).0.to_string());
-            }
-            files.next();
-        }
-        files.status()?;
+        let files = super::files(self.hot)?;
+        let used: BTreeSet<&str> = files.iter().map(|file| split(&file.path).0).collect();
         let id = self.hot.get(Family::Meta, &[META_ID])?;
         let id = id.map(|id| String::from_utf8_lossy(&id).into_owned());
         for name in used {
-            let store = self.stores.get(&name)?;
+            let store = self.stores.get(name)?;
             let owned = match &id {
                 Some(id) => self.runtime.block_on(store.is_owned_by(id)),
                 None => Ok(false),

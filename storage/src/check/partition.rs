@@ -102,14 +102,7 @@ impl Checker<'_> {
                         files: Vec::new(),
                         matched: BTreeMap::new(),
                     };
-                    if let Err(error) = self.partition(&mut scope) {
-                        if error.is_of_store() {
-                            return Err(error);
-                        }
-                        let place = scope.place();
-                        self.report
-                            .find(Invariant::RecordsDecode, place, error.to_string());
-                    }
+                    self.partition(&mut scope)?;
                 }
                 states.next();
             }
@@ -119,6 +112,25 @@ impl Checker<'_> {
     }
 
     fn partition(&mut self, scope: &mut Scope) -> Result<(), StorageError> {
+        let steps: [fn(&mut Self, &mut Scope) -> Result<(), StorageError>; 4] =
+            [Self::manifest, Self::log, Self::dead, Self::files];
+        let mut all_seen = true;
+        for step in steps {
+            let done = step(self, scope);
+            all_seen &= self.go_on(&scope.place(), done)?;
+        }
+        if !all_seen {
+            // Rows that were not seen would be missed.
+            return Ok(());
+        }
+        for family in [Family::Key, Family::Index] {
+            let done = self.counts(scope, family);
+            self.go_on(&scope.place(), done)?;
+        }
+        Ok(())
+    }
+
+    fn manifest(&mut self, scope: &mut Scope) -> Result<(), StorageError> {
         let from = cold::meta_key(META_FILE, &scope.key);
         let mut files = self
             .hot
@@ -127,12 +139,7 @@ impl Checker<'_> {
             scope.files.extend(ColdFile::decode(key, value));
             files.next();
         }
-        files.status()?;
-        self.log(scope)?;
-        self.dead(scope)?;
-        self.files(scope)?;
-        self.counts(scope, Family::Key)?;
-        self.counts(scope, Family::Index)
+        Ok(files.status()?)
     }
 
     /// The log: its records, what they superseded, the rows that live behind the watermark, and the state.
@@ -249,7 +256,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn dead(&mut self, scope: &Scope) -> Result<(), StorageError> {
+    fn dead(&mut self, scope: &mut Scope) -> Result<(), StorageError> {
         let (table, state) = (&scope.table, &scope.state);
         let (family, floor) = (rows_family(table), log_floor(table, state));
         let mut dead = self

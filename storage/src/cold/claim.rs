@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
 
-use super::stores::{ColdStore, DEFAULT_STORE, split};
+use super::stores::{ColdStore, DEFAULT_STORE, settle, split, sync_folder};
 use super::sweep;
 use crate::error::StorageError;
 use crate::flush::blocking;
@@ -164,6 +164,14 @@ impl ColdStore {
             Ok(_) | Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
             Err(Error::NotFound { .. }) => return Err(self.refused("there is no such bucket")),
             Err(error) => return Err(self.failed(error)),
+        }
+        if let Some(folder) = self.folder.clone() {
+            // A power cut that left half of it would keep the server from starting.
+            blocking(move || {
+                settle(&folder, MARKER)?;
+                sync_folder(folder.parent().unwrap_or(&folder))
+            })
+            .await?;
         }
         if self.is_owned_by(database).await? {
             Ok(())

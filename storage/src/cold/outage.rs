@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::DEFAULT_STORE;
 use crate::error::StorageError;
 
 const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -33,14 +34,18 @@ impl Outages {
         let until = Instant::now() + wait;
         outages.insert(store.to_string(), Outage { wait, until });
         if before.is_none() {
-            tracing::error!(%error, "{doing} waits until the object store can be used again");
+            tracing::error!(%error, "{doing} waits until its storage can be used again");
         }
     }
 
     /// Notes that the store did what it was asked for.
     pub(crate) fn worked(&self, store: &str) {
         if self.0.lock().remove(store).is_some() {
-            tracing::info!(store, "the object store can be used again");
+            let storage = match store {
+                "" => DEFAULT_STORE,
+                name => name,
+            };
+            tracing::info!(storage, "the storage can be used again");
         }
     }
 }

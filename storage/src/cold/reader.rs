@@ -49,6 +49,7 @@ impl ColdReader {
             Some(cache) => cache.footer(&path, self.load_footer()).await,
             None => self.load_footer().await,
         }
+        .map_err(|error| of_file(&path, error))
     }
 
     async fn load_footer(&mut self) -> Result<Arc<ParquetMetaData>> {
@@ -58,6 +59,16 @@ impl ColdReader {
             .with_prefetch_hint(Some(hint));
         Ok(Arc::new(reader.load_and_finish(&mut *self, bytes).await?))
     }
+}
+
+/// What is wrong with the file of this path; what its store failed with says so by itself.
+pub fn of_file(path: &str, error: ParquetError) -> ParquetError {
+    let what = match error {
+        ParquetError::External(_) => return error,
+        ParquetError::General(what) | ParquetError::EOF(what) => what,
+        other => other.to_string(),
+    };
+    ParquetError::General(format!("{path} cannot be read: {what}"))
 }
 
 fn external(error: object_store::Error) -> ParquetError {
@@ -71,7 +82,7 @@ impl AsyncFileReader for ColdReader {
             let parts = self.get_byte_ranges(vec![range]).await?;
             let bytes = parts.into_iter().next().unwrap_or_default();
             if bytes.len() as u64 != wanted {
-                let message = format!("{} is shorter than its footer says", self.path);
+                let message = format!("{} is shorter than it should be", self.path);
                 return Err(ParquetError::EOF(message));
             }
             Ok(bytes)

@@ -238,7 +238,13 @@ impl Stores {
         if local.len() == files.len() {
             // One trip to a thread that may block serves them all.
             return crate::flush::blocking(move || {
-                let read = |path: &PathBuf| Ok(Bytes::from(std::fs::read(path)?));
+                let read = |path: &PathBuf| {
+                    let of_file = |error: std::io::Error| {
+                        let message = format!("could not read \"{}\": {error}", path.display());
+                        std::io::Error::new(error.kind(), message)
+                    };
+                    Ok(Bytes::from(std::fs::read(path).map_err(of_file)?))
+                };
                 local.iter().map(read).collect()
             })
             .await;
@@ -263,9 +269,7 @@ impl Stores {
         let Some(folder) = &self.of(path)?.folder else {
             return Ok(());
         };
-        let file = folder.join(split(path).1);
-        File::open(&file)?.sync_all()?;
-        sync_folder(file.parent().unwrap_or(folder))
+        settle(folder, split(path).1)
     }
 
     /// Syncs the folder of the table that a file belongs to and those above it. Blocking.
@@ -305,7 +309,15 @@ impl Stores {
     }
 }
 
-fn sync_folder(folder: &std::path::Path) -> Result<(), StorageError> {
+/// Syncs a file in a folder, and the folder that has its name. Blocking.
+pub(crate) fn settle(folder: &std::path::Path, path: &str) -> Result<(), StorageError> {
+    let file = folder.join(path);
+    File::open(&file)?.sync_all()?;
+    sync_folder(file.parent().unwrap_or(folder))
+}
+
+/// Syncs the names in a folder. Blocking.
+pub(crate) fn sync_folder(folder: &std::path::Path) -> Result<(), StorageError> {
     Ok(File::open(folder)?.sync_all()?)
 }
 
@@ -335,6 +347,23 @@ impl ColdStore {
                 store: "cold",
                 source: Box::new(self.failure(error)),
             },
+        }
+    }
+
+    /// The same, of reading a file: it says which.
+    fn named_read(&self, path: &Path, error: object_store::Error) -> object_store::Error {
+        let error = self.named(error);
+        match StoreFailure::inside(&error) {
+            Some(failure) if !failure.reason.contains(path.as_ref()) => {
+                object_store::Error::Generic {
+                    store: "cold",
+                    source: Box::new(StoreFailure {
+                        reason: format!("{path}: {}", failure.reason),
+                        ..failure.clone()
+                    }),
+                }
+            }
+            _ => error,
         }
     }
 
@@ -479,7 +508,7 @@ impl ObjectStore for Stores {
             }
             _ => store.objects.get_ranges(&inside, ranges).await,
         };
-        got.map_err(|error| store.named(error))
+        got.map_err(|error| store.named_read(&inside, error))
     }
 
     fn delete_stream(

@@ -25,6 +25,8 @@ pub(crate) struct Candidate {
     pub(crate) dead: u64,
     /// Whether its rows stand in the order that the table asks for.
     pub(crate) in_order: bool,
+    /// Whether it lies in the storage that the table asks for.
+    pub(crate) in_place: bool,
 }
 
 impl Candidate {
@@ -66,8 +68,8 @@ pub(crate) fn due(files: &[Candidate]) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// What is worth doing when it is asked for: as few files as the largest size allows, in the order that the table
-/// asks for, and nothing dead in them.
+/// What is worth doing when it is asked for: as few files as the largest size allows, in the order and the storage that
+/// the table asks for, and nothing dead in them.
 pub(crate) fn worthwhile(files: &[Candidate]) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let mut start = 0;
@@ -81,7 +83,8 @@ pub(crate) fn worthwhile(files: &[Candidate]) -> Vec<Range<usize>> {
             bytes += files[end].bytes;
             end += 1;
         }
-        if end - start > 1 || files[start].dead > 0 || !files[start].in_order {
+        let first = files[start];
+        if end - start > 1 || first.dead > 0 || !first.in_order || !first.in_place {
             runs.push(start..end);
         }
         start = end;
@@ -99,6 +102,7 @@ mod tests {
             bytes: rows * 10,
             dead: 0,
             in_order: true,
+            in_place: true,
         };
         rows.iter().map(file).collect()
     }
@@ -165,5 +169,13 @@ mod tests {
         some[2].in_order = false;
         assert_eq!(due(&some), [0..1]);
         assert_eq!(worthwhile(&some), [0..1, 2..3]);
+    }
+
+    #[test]
+    fn files_move_to_another_storage_when_it_is_asked_for() {
+        let mut some = files(&[FILE_ROWS_MAX, FILE_ROWS_MAX]);
+        some[1].in_place = false;
+        assert!(due(&some).is_empty());
+        assert_eq!(worthwhile(&some), [1..2]);
     }
 }

@@ -7,7 +7,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::compute::{
@@ -21,6 +20,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::error::StorageError;
+use crate::scratch;
 
 /// Rows that are sorted in memory, in bytes.
 const RUN_BYTES: usize = 32 << 20;
@@ -114,19 +114,8 @@ impl Sorter {
     }
 }
 
-fn spill(scratch: &Path, rows: &RecordBatch) -> Result<Run, StorageError> {
-    static NAMES: AtomicU64 = AtomicU64::new(0);
-    let name = format!("run-{}", NAMES.fetch_add(1, Ordering::Relaxed));
-    std::fs::create_dir_all(scratch)?;
-    let path = scratch.join(name);
-    let file = (File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true))
-    .open(&path)?;
-    // Nobody else needs its name, and what has none cannot be left behind.
-    std::fs::remove_file(&path)?;
+fn spill(folder: &Path, rows: &RecordBatch) -> Result<Run, StorageError> {
+    let file = scratch::unnamed(folder)?;
     let properties = WriterProperties::builder()
         .set_statistics_enabled(EnabledStatistics::None)
         .set_dictionary_enabled(false)

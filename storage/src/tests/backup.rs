@@ -79,3 +79,16 @@ async fn cold_files_go_back_into_the_stores_that_are_named() {
         assert_sound(&store.check().await.unwrap());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_has_backups_of_one_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name);
+    let open = |name: &str| Store::open(options(&place(name), ColdOptions::default())).unwrap();
+    let (one, two) = (open("one"), open("two"));
+    let target = place("backups").to_string_lossy().into_owned();
+    assert_eq!(one.backup(&target).await.unwrap().backup.number, 1);
+    let error = two.backup(&target).await.unwrap_err().to_string();
+    assert!(error.contains("has backups of another database"), "{error}");
+    assert_eq!(one.backup(&target).await.unwrap().backup.number, 2);
+}

@@ -26,6 +26,7 @@ pub(super) enum Frame {
         id: u64,
         statement: Statement,
         from: Option<Seq>,
+        last_rows: Option<u64>,
         credit: usize,
     },
     /// Send so many batches more.
@@ -66,6 +67,7 @@ struct Subscribe {
     #[serde(default)]
     params: Vec<Value>,
     from: Option<String>,
+    last_rows: Option<u64>,
     credit: usize,
 }
 
@@ -128,12 +130,14 @@ fn of_kind(kind: &str, frame: Value) -> Result<Frame, SqlError> {
                 sql,
                 params,
                 from,
+                last_rows,
                 credit,
             } = read(frame)?;
             Frame::Subscribe {
                 id,
                 statement: Statement { sql, params },
                 from: from.as_deref().map(resume_seq).transpose()?,
+                last_rows,
                 credit,
             }
         }
@@ -194,6 +198,7 @@ mod tests {
             id: 7,
             statement,
             from: Some(from),
+            last_rows: None,
             credit: 2,
         }) = parse(subscribe)
         else {

@@ -9,13 +9,12 @@ use std::time::Duration;
 use axum::extract::ws::Message;
 use futures::{FutureExt, StreamExt};
 use tidelog_sql::{ErrorKind, SqlError};
-use tidelog_storage::Seq;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::auth::Admitted;
 use crate::http::HttpServer;
-use crate::http::access::authenticate;
+use crate::http::access::{Caller, authenticate};
 use crate::http::error::write_error;
 use crate::http::feeds::{Order, Subscription};
 use crate::http::params::Statement;
@@ -103,7 +102,7 @@ impl Close {
 /// Runs a socket from its first frame to its end.
 pub(super) async fn run(
     server: Arc<HttpServer>,
-    local: bool,
+    caller: Caller,
     mut received: Frames,
     frames: mpsc::Sender<Box<Message>>,
 ) {
@@ -117,7 +116,7 @@ pub(super) async fn run(
     );
     let served = async {
         // In memory of its own, gone when the socket is open.
-        let opened = Box::pin(open(server, local, &mut received, &mut out)).await?;
+        let opened = Box::pin(open(server, caller, &mut received, &mut out)).await?;
         let Some(mut socket) = opened else {
             return Ok(());
         };
@@ -148,11 +147,11 @@ async fn farewell(out: Out, served: Result<(), Box<Close>>, stopping: bool) {
 /// Waits for the first frame; `None` as `greet` gives it.
 async fn open(
     server: Arc<HttpServer>,
-    local: bool,
+    caller: Caller,
     received: &mut Frames,
     out: &mut Out,
 ) -> Result<Option<Box<Socket>>, Box<Close>> {
-    let greeting = greet(&server, local, received);
+    let greeting = greet(&server, caller, received);
     let late = || Close::violation(4408, "the first frame did not come in time");
     let greeted = tokio::time::timeout(HELLO_TIMEOUT, greeting).await;
     let Some((who, deflates)) = greeted.unwrap_or_else(|_| Err(late()))? else {
@@ -174,7 +173,7 @@ async fn open(
 /// client left, or the server stops.
 async fn greet(
     server: &HttpServer,
-    local: bool,
+    caller: Caller,
     received: &mut Frames,
 ) -> Result<Option<(Admitted, bool)>, Box<Close>> {
     let text = tokio::select! {
@@ -198,7 +197,7 @@ async fn greet(
         return Err(Close::misplaced(reason));
     }
     let admitted = async {
-        let role = authenticate(server, auth, local).await?;
+        let role = authenticate(server, auth, caller).await?;
         let database = server.database(database.as_deref())?;
         Ok(Admitted { role, database })
     };
@@ -308,12 +307,22 @@ impl Socket {
                 id,
                 statement,
                 from,
+                last_rows,
                 credit,
             } => {
                 self.check_new(id)?;
                 match self.count(|running| running.credit.is_some()) {
                     SUBSCRIPTIONS_MAX.. => self.refuse(id, "subscriptions").await,
-                    _ => self.subscribe(id, statement, from, credit),
+                    _ => {
+                        let order = Box::new(Order {
+                            server: self.server.clone(),
+                            who: self.who.clone(),
+                            statement,
+                            from,
+                            last_rows,
+                        });
+                        self.subscribe(id, order, credit);
+                    }
                 }
             }
             // What has ended meanwhile needs none of these.
@@ -382,7 +391,7 @@ impl Socket {
         self.running.insert(id, running);
     }
 
-    fn subscribe(&mut self, id: u64, statement: Statement, from: Option<Seq>, credit: usize) {
+    fn subscribe(&mut self, id: u64, order: Box<Order>, credit: usize) {
         let credit = Arc::new(Semaphore::new(credit.min(CREDIT_MAX)));
         let follower = Follower {
             id,
@@ -391,12 +400,6 @@ impl Socket {
             out: self.out.clone(),
         };
         let session = follower.interrupts.asker();
-        let order = Box::new(Order {
-            server: self.server.clone(),
-            who: self.who.clone(),
-            statement,
-            from,
-        });
         let task = self.tasks.spawn(follower.follow(order)).id();
         let credit = Some(credit);
         let running = Running {
