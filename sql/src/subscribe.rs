@@ -264,14 +264,17 @@ impl SubscribePlan {
             self.catalog_version = catalog.version;
             return Ok(Renewed::GoesOn);
         }
+        let hint = match table.id == before.id {
+            true => format!("Subscribe again with OPTIONS (from = '{position}') to miss nothing."),
+            // Its feed begins there.
+            false => "Read the table again and subscribe to what comes after: its rows were written anew.".to_string(),
+        };
         let altered = |detail: String| {
             let message =
                 format!("table {name} was altered, the subscription cannot go on with its columns");
             SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message)
                 .detail(detail)
-                .hint(format!(
-                    "Subscribe again with OPTIONS (from = '{position}') to miss nothing."
-                ))
+                .hint(hint.clone())
         };
         let planned = (self.plan_again(&session, &catalog))
             .map_err(|error| altered(format!("{}.", error.message)))?;

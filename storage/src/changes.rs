@@ -108,6 +108,7 @@ pub(crate) fn read(
         // Who stands before the table was made, or truncated, has rows of what was there then.
         let history = snapshot.history(table.id)?;
         oldest = history.map_or(oldest, |history| oldest.max(history.created));
+        oldest = oldest.max(expired(snapshot, &table, after)?);
     }
     if after < oldest {
         return Err(StorageError::Trimmed { oldest });
@@ -140,6 +141,33 @@ pub(crate) fn read(
         upto,
         catalog_version: snapshot.catalog().version,
         bytes: BATCH_BYTES_MAX.saturating_sub(reader.bytes_left),
+    })
+}
+
+/// Up to where changes behind `after` have expired; `ZERO` when none has.
+fn expired(snapshot: &Snapshot, table: &TableDef, after: Seq) -> Result<Seq, StorageError> {
+    if table.kind != TableKind::Stream {
+        return Ok(Seq::ZERO);
+    }
+    let shared = Partition::shared();
+    // What has left the disk, up to a record that did.
+    let state = snapshot.state(table.id, &shared)?.unwrap_or_default();
+    if state.watermark > after {
+        return Ok(state.watermark);
+    }
+    // What has not left it yet.
+    let alive = snapshot.oldest(table);
+    if after.next() >= alive {
+        return Ok(Seq::ZERO);
+    }
+    let from = version_key(table.id, &shared, after.next());
+    let to = version_key(table.id, &shared, alive);
+    let records = snapshot.view.hot.iterate(Family::Stream, &from, to);
+    let any = records.valid();
+    records.status()?;
+    Ok(match any {
+        true => alive.previous(),
+        false => Seq::ZERO,
     })
 }
 

@@ -346,7 +346,7 @@ async fn the_last_places_are_for_superusers() {
         superuser.run("CREATE ROLE bob LOGIN;");
         let bob = superuser.role("bob", "");
         let refused = async |peer: &Peer| {
-            let error = peer.try_connect().await.err().expect("there is no place");
+            let error = peer.try_connect().await.expect_err("there is no place");
             let error = error.as_db_error().expect("the server says so").clone();
             let (severity, code) = (error.severity().to_string(), error.code().code());
             (severity, code.to_string(), error.message().to_string())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidelog_compat_tests::process::PATIENCE;
+use tidelog_compat_tests::process::{PATIENCE, wait_for};
 use tidelog_compat_tests::{Change, Feed, Server};
 use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
@@ -599,4 +599,69 @@ async fn each_follower_of_values_sees_the_rows_that_have_them() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_to_a_stream_too_late_is_told_so() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE TABLE s (id int8 PRIMARY KEY, body text) WITH (type = 'stream', ttl = '2s');
+         CREATE TABLE other (id int8);
+         INSERT INTO s VALUES (1, 'seen');",
+    );
+    let mut live = Feed::open(&peer, "SUBSCRIBE TO s");
+    let mut filtered = Feed::open(&peer, "SUBSCRIBE TO s WHERE id > 3");
+    let (_, seen) = live.until_ready().await;
+    filtered.until_ready().await;
+    let from = |seq: i64, more: &str| format!("SUBSCRIBE TO s OPTIONS (from = {seq}{more})");
+    // What has expired was seen: nothing was missed.
+    peer.run("INSERT INTO other VALUES (1);");
+    let gone = |count: &str| {
+        let count = count.to_string();
+        let peer = peer.clone();
+        move || (peer.value("SELECT count(*) FROM s") == count).then_some(())
+    };
+    wait_for("the first row to expire", gone("0"));
+    let mut feed = Feed::open(&peer, &from(seen, ""));
+    assert_eq!(feed.next().await.op, "ready");
+    drop(feed);
+
+    peer.run("INSERT INTO s VALUES (2, 'missed');");
+    let missed = live.next().await;
+    assert_eq!(missed.brief(), "insert 2,missed");
+    wait_for("the second row to expire", gone("0"));
+    peer.run("INSERT INTO s VALUES (3, 'new');");
+    // At once, when the row may be on the disk yet, and when it has left it.
+    for round in 0..2 {
+        let mut feed = Feed::open(&peer, &from(seen, ""));
+        let mut told = feed.take(3).await;
+        // Who resumes is told first where.
+        assert_eq!(told.remove(0).op, "ready", "round {round}");
+        assert_eq!(told[0].op, "reset", "round {round}: {told:?}");
+        assert!(
+            told[1].op == "snapshot" || told[1].op == "ready",
+            "{told:?}"
+        );
+        let mut feed = Feed::open(&peer, &from(seen, ", on_lag = 'disconnect'"));
+        assert_eq!(feed.next().await.op, "ready");
+        assert!(feed.try_next().await.is_none());
+        let error = feed.error().await;
+        assert!(error.contains("are no longer kept"), "{error}");
+        // Who saw it has missed nothing, and who has nothing misses nothing.
+        let mut feed = Feed::open(&peer, &from(missed.seq, ""));
+        assert_eq!(feed.next().await.op, "ready", "round {round}");
+        if round == 0 {
+            assert_eq!(feed.next().await.brief(), "insert 3,new");
+        }
+        let mut feed = Feed::open(&peer, &from(0, ", up_to = 1"));
+        assert_eq!(feed.next().await.op, "ready");
+        assert!(feed.try_next().await.is_none());
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+    // Those who were there all the time hear of no reset, whatever expired that they did not see.
+    assert_eq!(live.next().await.brief(), "insert 3,new");
+    peer.run("INSERT INTO s VALUES (4, 'last');");
+    assert_eq!(live.next().await.brief(), "insert 4,last");
+    assert_eq!(filtered.next().await.brief(), "insert 4,last");
 }

@@ -1,7 +1,7 @@
 //! ALTER TABLE … ALTER COLUMN … TYPE beside PostgreSQL: values, keys, indexes, checks and defaults of the new type, in both
 //! tiers; what becomes of the past and of readers.
 
-use tidelog_compat_tests::Server;
+use tidelog_compat_tests::{Feed, Server};
 
 use crate::pair::{Pair, same_answers, same_outcome};
 
@@ -264,5 +264,45 @@ async fn an_identity_columns_sequence_gets_its_type() {
         same_outcome(&tide, &pg, sql).await;
         same_answers(&tide, &pg, "SELECT * FROM i ORDER BY a").await;
         pair.same("SELECT sequencename, data_type, max_value FROM pg_sequences ORDER BY 1");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_a_rewrite_ends_is_not_sent_back_to_before_it() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE TABLE r (id int PRIMARY KEY, n int, x text); INSERT INTO r VALUES (1, 1, 'a');",
+    );
+    for (alter, hint) in [
+        (
+            "ALTER TABLE r ADD y int",
+            "Subscribe again with OPTIONS (from = '",
+        ),
+        (
+            "ALTER TABLE r ALTER n TYPE text",
+            "Read the table again and subscribe to what comes after: its rows were written anew.",
+        ),
+    ] {
+        let mut feed = Feed::open(&peer, "SUBSCRIBE TO r");
+        feed.until_ready().await;
+        peer.run(&format!(
+            "{alter}; INSERT INTO r (id) VALUES (99); DELETE FROM r WHERE id = 99;"
+        ));
+        while feed.try_next().await.is_some() {}
+        let error = feed.error().await;
+        assert!(
+            error.contains("was altered") && error.contains(hint),
+            "{alter}: {error}"
+        );
+        if let Some((_, rest)) = error.split_once("from = '") {
+            let seq = rest.split_once('\'').unwrap().0;
+            let mut feed = Feed::open(
+                &peer,
+                &format!("SUBSCRIBE TO r OPTIONS (from = {seq}, on_lag = 'disconnect')"),
+            );
+            let told = feed.take(3).await;
+            assert_eq!(told[1].op, "insert", "{told:?}");
+        }
     }
 }

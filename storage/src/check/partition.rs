@@ -74,6 +74,8 @@ impl Scope {
     }
 }
 
+type Step<'a> = fn(&mut Checker<'a>, &mut Scope) -> Result<(), StorageError>;
+
 impl Checker<'_> {
     /// Every partition of every table, one after the other.
     pub(super) fn partitions(&mut self) -> Result<(), StorageError> {
@@ -112,8 +114,12 @@ impl Checker<'_> {
     }
 
     fn partition(&mut self, scope: &mut Scope) -> Result<(), StorageError> {
-        let steps: [fn(&mut Self, &mut Scope) -> Result<(), StorageError>; 4] =
-            [Self::manifest, Self::log, Self::dead, Self::files];
+        let steps: [Step<'_>; 4] = [
+            Checker::manifest,
+            Checker::log,
+            Checker::dead,
+            Checker::files,
+        ];
         let mut all_seen = true;
         for step in steps {
             let done = step(self, scope);
