@@ -17,6 +17,7 @@ use tidelog_storage::{ChangeOp, DatumRef, Row, Seq, StorageError, Store};
 use tidelog_subscriptions::{
     Asked, Following, Hub, Lens, LensError, Ops, Seen, Stretch, SubscriptionError, Tail, Versions,
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// How often a reader that is to end at some Seq looks whether others have come so far.
@@ -33,6 +34,10 @@ impl Lens for Query {
             ty: asked.ty,
             values: asked.values,
         })
+    }
+
+    fn is_light(&self) -> bool {
+        self.0.lens.as_ref().is_none_or(|lens| lens.is_light())
     }
 
     fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
@@ -85,10 +90,15 @@ pub(crate) enum AtHand {
     End,
 }
 
+/// So many rows are made into text, or the like, in a moment.
+const ROWS_FEW: usize = 100;
+
 /// What all feeds of the server come from.
 pub(crate) struct Feeds {
     pub(crate) store: Arc<Store>,
     pub(crate) hub: Hub,
+    /// A place for each that makes many rows into text: so are threads left for who has other things to do.
+    turns: Semaphore,
 }
 
 impl Feeds {
@@ -96,7 +106,18 @@ impl Feeds {
         Arc::new(Feeds {
             store,
             hub: Hub::default(),
+            turns: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
         })
+    }
+
+    /// Waits, if there are many rows, until they may be made into text. What this gives is to be let go of before anything else is
+    /// waited for.
+    pub(crate) async fn turn(&self, rows: usize) -> Option<SemaphorePermit<'_>> {
+        match rows <= ROWS_FEW {
+            true => None,
+            // It is never closed.
+            false => self.turns.acquire().await.ok(),
+        }
     }
 
     /// Begins a subscription.
@@ -104,7 +125,7 @@ impl Feeds {
         let tail = tail(self, &plan, plan.after);
         Feed {
             feeds: self.clone(),
-            told: (plan.after, Instant::now()),
+            told: (plan.options.progress).map(|_| Box::new((plan.after, Instant::now()))),
             tail,
             ready_told: false,
             resumed: plan.resumed,
@@ -124,8 +145,8 @@ pub(crate) struct Feed {
     ready_told: bool,
     /// Whether it began at a Seq that the reader named.
     resumed: bool,
-    /// Up to where the reader was told that nothing is missing, and when.
-    told: (Seq, Instant),
+    /// Up to where the reader was told that nothing is missing, and when, if it wants to be.
+    told: Option<Box<(Seq, Instant)>>,
     /// Whether changes of a transaction were given that has more of them.
     in_transaction: bool,
     ended: bool,
@@ -137,6 +158,11 @@ impl Feed {
     /// The statement that it was made from.
     pub(crate) fn plan(&self) -> &SubscribePlan {
         &self.plan
+    }
+
+    /// What all feeds come from.
+    pub(crate) fn feeds(&self) -> &Feeds {
+        &self.feeds
     }
 
     /// The next part; waits for it. `None` when the subscription has come to its end. Cancel-safe.
@@ -237,7 +263,11 @@ impl Feed {
     /// Cancel-safe.
     pub(crate) async fn wait(&mut self) -> Seq {
         let options = &self.plan.options;
-        let progress = options.progress.map(|every| self.told.1 + every);
+        let told = self.told.as_deref();
+        let progress = options
+            .progress
+            .zip(told)
+            .map(|(every, (_, at))| *at + every);
         let up_to = options.up_to.map(|_| Instant::now() + UP_TO_TICK);
         let changed = self.tail.changed();
         let Some(tick) = progress.into_iter().chain(up_to).min() else {
@@ -252,7 +282,9 @@ impl Feed {
     }
 
     fn mark(&mut self, mark: Mark, seq: Seq) -> Part {
-        self.told = (seq, Instant::now());
+        if let Some(told) = &mut self.told {
+            **told = (seq, Instant::now());
+        }
         Part::Mark(mark, seq)
     }
 
@@ -264,7 +296,7 @@ impl Feed {
             .options
             .up_to
             .map_or(position, |up_to| up_to.min(position));
-        let (told, at) = self.told;
+        let (told, at) = *self.told.as_deref()?;
         (seq > told || (!self.ended && at.elapsed() >= every)).then_some(seq.max(told))
     }
 
@@ -329,7 +361,7 @@ fn tail(feeds: &Feeds, plan: &SubscribePlan, after: Seq) -> Tail {
         identity: subject.identity,
         ..Following::all(subject.scope.clone(), plan.catalog_version)
     };
-    Tail::new(feeds.store.clone(), &feeds.hub, following, after)
+    Tail::new(&feeds.store, &feeds.hub, following, after)
 }
 
 /// One row of a subscription.

@@ -5,16 +5,16 @@
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tidelog_sql::{ErrorKind, LiveSnapshots, Session, SqlError};
 use tidelog_storage::{Seq, Store};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Why a session stops what it does.
@@ -90,8 +90,9 @@ const WAITING: Ask = RUNNING.and(Ask::CLOSING).and(Ask::STOP);
 /// What was asked of a session.
 struct Asked {
     set: AtomicU8,
-    /// Told of each change of the set, and when snapshots from before an erasure have to be let go of.
-    news: Notify,
+    /// The session's own task, which is woken at each change of the set, and when snapshots from before an erasure have to be let
+    /// go of. Nobody else waits.
+    session: AtomicWaker,
     /// What the session reads from.
     snapshots: Mutex<Option<Arc<LiveSnapshots>>>,
     sessions: Arc<Sessions>,
@@ -109,29 +110,25 @@ impl Drop for Asked {
 impl Asked {
     fn ask(&self, what: Ask) {
         self.set.fetch_or(what.0, Ordering::AcqRel);
-        self.news.notify_waiters();
+        self.session.wake();
     }
 
     fn now(&self) -> Ask {
         Ask(self.set.load(Ordering::Acquire))
     }
 
-    /// Waits until some of it was asked, and gives all that was; nothing when the session is evicted.
-    #[expect(clippy::manual_async_fn, reason = "it would hold its arguments twice")]
-    fn wait_for(&self, what: Ask) -> impl Future<Output = Ask> {
-        async move {
-            loop {
-                let mut news = pin!(self.news.notified());
-                news.as_mut().enable();
-                let now = self.now();
-                if now.has(what) {
-                    return now;
-                }
-                if self.is_evicted() {
-                    return Ask(0);
-                }
-                news.await;
-            }
+    /// Whether some of it was asked: gives all that was, nothing when the session is evicted. If not, its task is woken once
+    /// something is.
+    fn poll_for(&self, what: Ask, context: &Context<'_>) -> Poll<Ask> {
+        // Before it is looked: what is asked from now on wakes.
+        self.session.register(context.waker());
+        let now = self.now();
+        if now.has(what) {
+            return Poll::Ready(now);
+        }
+        match self.is_evicted() {
+            true => Poll::Ready(Ask(0)),
+            false => Poll::Pending,
         }
     }
 
@@ -166,8 +163,7 @@ impl Drop for Client {
     }
 }
 
-/// Everything that may end a statement of one connection.
-#[derive(Clone)]
+/// Everything that may end a statement of one connection. The task that runs the statement has it, and waits.
 pub(crate) struct Interrupts {
     asked: Arc<Asked>,
     /// When the running statement has run too long.
@@ -210,7 +206,8 @@ impl Interrupts {
 
     /// Waits until an idle session has to end.
     pub(crate) async fn ended(&self) -> Stop {
-        match self.asked.wait_for(Ask::STOP).await.has(Ask::STOP) {
+        let asked = poll_fn(|context| self.asked.poll_for(Ask::STOP, context));
+        match asked.await.has(Ask::STOP) {
             true => admin_shutdown(),
             false => evicted(),
         }
@@ -277,9 +274,8 @@ impl Interrupts {
         // Most have no deadline: it takes no memory of theirs.
         let mut expired = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
         async move {
-            let mut asked = pin!(self.asked.wait_for(what));
             let mut stopped = |context: &mut Context<'_>| {
-                if let Poll::Ready(asked) = asked.as_mut().poll(context) {
+                if let Poll::Ready(asked) = self.asked.poll_for(what, context) {
                     return Poll::Ready(stop(asked.of(what)));
                 }
                 match &mut expired {
@@ -360,7 +356,7 @@ impl Sessions {
         };
         let asked = Arc::new(Asked {
             set: AtomicU8::new(self.stopping.load(Ordering::Acquire)),
-            news: Notify::new(),
+            session: AtomicWaker::new(),
             snapshots: Mutex::default(),
             sessions: self.clone(),
             pid,

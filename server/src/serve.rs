@@ -21,7 +21,7 @@ use crate::settings::Settings;
 use crate::shutdown::{self, Shutdown};
 
 const SUPERUSER: &str = "postgres";
-/// Sockets only copy bytes and split frames.
+/// For HTTP, and for connections that begin.
 const SOCKET_THREADS: usize = 2;
 const QUERY_STACK_BYTES: usize = 32 << 20;
 /// Threads for calls that may block, beside those that stalled clients may keep.
@@ -70,6 +70,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), ServeError> {
     // More than processors: a statement that keeps its thread for long leaves others to the rest.
     let queries = runtime("query", (2 * cores).max(4))
         .thread_stack_size(QUERY_STACK_BYTES)
+        // Sockets of sessions are its own: each is looked at in time also while all threads have something to do.
+        .event_interval(1)
         // A scan of the hot tier keeps its thread while its client does not read.
         .max_blocking_threads(BLOCKING_THREADS + 2 * settings.max_connections)
         .build()?;
@@ -109,7 +111,7 @@ fn give_way() {
     }
 }
 
-/// The runtimes besides the one for queries: everything that touches a socket is spawned on `sockets`, the store's jobs on `jobs`.
+/// The runtimes besides the one for queries and sessions: HTTP's sockets and listeners are of `sockets`, the store's jobs run on `jobs`.
 struct Handles<'a> {
     sockets: &'a Handle,
     heavy: &'a Handle,

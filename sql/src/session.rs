@@ -29,7 +29,7 @@ use crate::parse::{self, Body, Definition, Parsed};
 use crate::plan;
 use crate::provider::{Access, Scope};
 use crate::returning::{Returned, Written};
-use crate::settings::Settings;
+use crate::settings::{Lasting, Settings};
 use crate::subscribe::Subjects;
 use crate::turns::aside;
 
@@ -134,7 +134,7 @@ pub struct Session {
 pub(crate) struct SessionSeed {
     engine: Arc<Engine>,
     login: Arc<Login>,
-    settings: Settings,
+    settings: Lasting,
     temporary: Temporary,
     /// What the session reads from holds up an erasure as if the one that it comes from read it.
     snapshots: Arc<LiveSnapshots>,
@@ -148,7 +148,7 @@ impl SessionSeed {
 
     pub(crate) fn grow(&self) -> Session {
         let (engine, login) = (self.engine.clone(), self.login.clone());
-        let mut session = Session::with(engine, login, self.settings.clone());
+        let mut session = Session::with(engine, login, self.settings.clone().into());
         session.temporary = self.temporary.clone();
         session.work.snapshots = self.snapshots.clone();
         session
@@ -699,6 +699,9 @@ impl Session {
             && let Some(rows) = (short.run(self.state(), &scope, columns, types, values)).await?
         {
             return Ok(rows);
+        }
+        if !explained && let Some(row) = self.row_alone(query, columns, types, values)? {
+            return Ok(row);
         }
         let plan = query.to_run(self.state());
         self.run_plan(plan, scope, types, values, true).await

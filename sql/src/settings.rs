@@ -193,6 +193,25 @@ pub(crate) struct Settings {
     before: Option<Arc<Values>>,
 }
 
+/// Settings that hold for as long as a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Lasting {
+    startup: Arc<Values>,
+    changed: Arc<Values>,
+}
+
+impl From<Lasting> for Settings {
+    fn from(lasting: Lasting) -> Settings {
+        let Lasting { startup, changed } = lasting;
+        Settings {
+            startup,
+            changed,
+            local: Values::new(),
+            before: None,
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
@@ -245,16 +264,14 @@ impl Settings {
     }
 
     /// What is set now as what lasts, also what was set for the transaction only.
-    pub(crate) fn lasting(&self) -> Settings {
+    pub(crate) fn lasting(&self) -> Lasting {
         let mut changed = self.changed.clone();
         if !self.local.is_empty() {
             Arc::make_mut(&mut changed).extend(self.local.clone());
         }
-        Settings {
+        Lasting {
             startup: self.startup.clone(),
             changed,
-            local: Values::new(),
-            before: None,
         }
     }
 

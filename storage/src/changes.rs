@@ -66,8 +66,13 @@ pub struct ChangeBatch {
 
 /// Bytes of records that one read of the feed takes, about; more changes come with the next read.
 const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Reading so many changes, of so many bytes, and looking at so many commits for them, takes a moment.
+const FEW_CHANGES: usize = 64;
+const FEW_BYTES: usize = 64 << 10;
+const FEW_COMMITS: usize = 256;
 
 /// Wakes its holder when a commit touches its scope.
+#[derive(Clone)]
 pub struct CommitWatch {
     scope: Arc<Scope>,
     newest: tokio::sync::watch::Receiver<Seq>,
@@ -102,6 +107,59 @@ pub(crate) fn read(
     after: Seq,
     limit: usize,
 ) -> Result<ChangeBatch, StorageError> {
+    let (batch, _) = read_most(snapshot, scope, after, Most::batch(limit))?;
+    Ok(batch)
+}
+
+/// `Store::read_few_changes` on a snapshot.
+pub(crate) fn read_few(
+    snapshot: &Snapshot,
+    scope: &FeedScope,
+    after: Seq,
+    limit: usize,
+) -> Result<Option<ChangeBatch>, StorageError> {
+    let (batch, cut) = read_most(snapshot, scope, after, Most::few(limit))?;
+    Ok((!cut).then_some(batch))
+}
+
+/// How much a read takes at most.
+#[derive(Clone, Copy)]
+struct Most {
+    changes: usize,
+    bytes: usize,
+    /// Commits that it looks at.
+    commits: usize,
+    /// Whether it takes none that is larger.
+    strict: bool,
+}
+
+impl Most {
+    fn batch(limit: usize) -> Most {
+        Most {
+            changes: limit.max(1),
+            bytes: BATCH_BYTES_MAX,
+            commits: usize::MAX,
+            strict: false,
+        }
+    }
+
+    fn few(limit: usize) -> Most {
+        Most {
+            changes: limit.clamp(1, FEW_CHANGES),
+            bytes: FEW_BYTES,
+            commits: FEW_COMMITS,
+            strict: true,
+        }
+    }
+}
+
+/// What follows, and whether there is more of it.
+fn read_most(
+    snapshot: &Snapshot,
+    scope: &FeedScope,
+    after: Seq,
+    most: Most,
+) -> Result<(ChangeBatch, bool), StorageError> {
     let table = snapshot.table(scope.table)?.clone();
     let mut oldest = snapshot.trimmed(&table, &scope.partitions)?;
     if after > Seq::ZERO {
@@ -119,8 +177,9 @@ pub(crate) fn read(
         after,
         oldest: snapshot.oldest(&table),
         table,
-        limit: limit.max(1),
-        bytes_left: BATCH_BYTES_MAX,
+        limit: most.changes,
+        bytes_left: most.bytes,
+        most,
         changes: Vec::new(),
     };
     let cut = match (&scope.partitions, reader.table.kind) {
@@ -136,12 +195,13 @@ pub(crate) fn read(
         Some(last) if cut => last.seq,
         _ => snapshot.seq().max(after),
     };
-    Ok(ChangeBatch {
+    let batch = ChangeBatch {
         changes: reader.changes,
         upto,
         catalog_version: snapshot.catalog().version,
-        bytes: BATCH_BYTES_MAX.saturating_sub(reader.bytes_left),
-    })
+        bytes: most.bytes.saturating_sub(reader.bytes_left),
+    };
+    Ok((batch, cut))
 }
 
 /// Up to where changes behind `after` have expired; `ZERO` when none has.
@@ -177,6 +237,7 @@ struct ChangeReader<'a> {
     rows: RowReader,
     after: Seq,
     oldest: Seq,
+    most: Most,
     limit: usize,
     /// What is left of the bytes that a read may take.
     bytes_left: usize,
@@ -201,6 +262,9 @@ impl ChangeReader<'_> {
         let mut records = self.snapshot.view.hot.iterate(family, &from, to);
         while let Some((key, value)) = records.item() {
             if self.changes.len() >= self.limit || self.bytes_left == 0 {
+                return Ok(true);
+            }
+            if self.most.strict && value.len() > self.bytes_left {
                 return Ok(true);
             }
             self.bytes_left = self.bytes_left.saturating_sub(value.len());
@@ -250,7 +314,12 @@ impl ChangeReader<'_> {
             commits.status()?;
             commits.seek_to_first();
         }
+        let mut looked_at = 0;
         while let Some((_, value)) = commits.item() {
+            looked_at += 1;
+            if looked_at > self.most.commits {
+                return Ok(true);
+            }
             let mut extents = decode_commit(value)?.extents;
             extents.retain(|extent| extent.table == self.table.id && extent.last > self.after);
             extents.sort_by_key(|extent| extent.first);
@@ -258,6 +327,9 @@ impl ChangeReader<'_> {
             let apart = extents.is_sorted_by(|a, b| a.last < b.first);
             let limit = self.limit;
             let bytes_left = self.bytes_left;
+            if !apart && self.most.strict {
+                return Ok(true);
+            }
             let mut cut = false;
             for extent in &extents {
                 if !apart {

@@ -456,6 +456,18 @@ impl Store {
         changes::read(&self.snapshot(), scope, after, limit)
     }
 
+    /// As `read_changes`, if that takes a moment: `None` when there are more than `limit` changes after `after`, or much to be
+    /// read for them. Not blocking.
+    pub fn read_few_changes(
+        &self,
+        scope: &FeedScope,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Option<ChangeBatch>, StorageError> {
+        self.check_open()?;
+        changes::read_few(&self.snapshot(), scope, after, limit)
+    }
+
     /// Up to about `limit` notifications of the channels, those of each with a Seq after the one beside it, in
     /// commit order. `Trimmed` when some of them may be gone. Blocking.
     pub fn read_notifications(

@@ -41,14 +41,14 @@ impl Concerned {
             self.sweep();
             self.sweep_at = 2 * self.entries;
         }
-        let following = &group.following;
-        let asked = following.lens.as_ref().and_then(|lens| lens.asked());
+        let reader = &group.reader;
+        let asked = reader.lens.as_ref().and_then(|lens| lens.asked());
         let Some(asked) = asked else {
             self.entries += 1;
             return self.unasking.push(Arc::downgrade(group));
         };
         let column = Column {
-            catalog_version: following.catalog_version,
+            catalog_version: reader.catalog_version,
             index: asked.column,
             ty: asked.ty,
         };

@@ -82,6 +82,11 @@ pub trait Lens: Send + Sync {
         None
     }
 
+    /// Whether to look at a few versions takes a moment.
+    fn is_light(&self) -> bool {
+        true
+    }
+
     /// What is seen of each version, in order.
     fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError>;
 }

@@ -55,6 +55,9 @@ impl Listener {
     }
 }
 
+/// Reading more channels takes a while.
+const CHANNELS_FEW: usize = 16;
+
 /// About `limit` of what was told on each of these channels after the Seq beside it. Cancel-safe.
 ///
 /// # Errors
@@ -65,6 +68,10 @@ pub async fn read(
     channels: Vec<(Arc<str>, Seq)>,
     limit: usize,
 ) -> Result<NotificationBatch, StorageError> {
+    if channels.len() <= CHANNELS_FEW {
+        // Another thread would take longer to begin.
+        return store.read_notifications(&channels, limit);
+    }
     let store = store.clone();
     let reading = tokio::task::spawn_blocking(move || store.read_notifications(&channels, limit));
     match reading.await {

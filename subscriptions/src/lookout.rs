@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, Store};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 
 use crate::concerned::Concerned;
 use crate::lens::Versions;
 use crate::share::{HeldByName, Stretch};
-use crate::tail::{BATCH_CHANGES, Following, Name, seen};
+use crate::tail::{BATCH_CHANGES, Name, Reader, caught, seen};
 
 /// Stretches that a group keeps for those who have not read them.
 const KEPT: usize = 8;
@@ -33,6 +33,9 @@ const LOOKS_SHARE: u32 = 4;
 const REST_MIN: Duration = Duration::from_micros(500);
 /// A statement that takes longer for a batch looks for itself from then on, so that it holds up nobody.
 const LOOK_MAX: Duration = Duration::from_millis(100);
+
+/// To look for so many groups takes a moment.
+const GROUPS_FEW: usize = 16;
 
 /// Up to where a lookout has looked for all groups. Those that a commit does not concern are not touched: for them this is
 /// how far they are.
@@ -51,7 +54,7 @@ impl Tip {
 
 /// Readers of a scope who see the same.
 pub(crate) struct Group {
-    pub(crate) following: Following,
+    pub(crate) reader: Reader,
     state: Mutex<GroupState>,
     /// Told when there is something.
     pub(crate) news: Notify,
@@ -179,9 +182,9 @@ impl Past {
 }
 
 impl Group {
-    fn new(following: Following, tip: Arc<Tip>) -> Group {
+    fn new(reader: Reader, tip: Arc<Tip>) -> Group {
         Group {
-            following,
+            reader,
             state: Mutex::new(GroupState::new(tip)),
             news: Notify::new(),
         }
@@ -225,13 +228,11 @@ impl Group {
             state.held.as_deref().cloned()
         };
         let begun = Instant::now();
-        let seen = seen(batch, versions, &self.following, after, held);
+        let seen = seen(batch, versions, &self.reader, after, held);
         let mut state = self.state.lock();
         state.slow |= begun.elapsed() > LOOK_MAX;
         match seen {
-            Ok(read)
-                if !state.slow && read.changes.len() <= self.following.batch_changes.into() =>
-            {
+            Ok(read) if !state.slow && read.changes.len() <= self.reader.batch_changes.into() => {
                 let gone_quiet = read.changes.is_empty();
                 state.looked = Some(batch.upto);
                 state.held = read.held.map(Box::new);
@@ -256,9 +257,13 @@ impl Group {
     }
 }
 
-/// Who looks at a scope's commits.
+/// Who looks at a scope's commits, and what all readers of it have in common.
 pub(crate) struct Lookout {
-    scope: FeedScope,
+    pub(crate) store: Arc<Store>,
+    pub(crate) scope: FeedScope,
+    pub(crate) watch: CommitWatch,
+    /// A place for each read that a reader makes for itself.
+    pub(crate) reads: Arc<Semaphore>,
     tip: Arc<Tip>,
     state: Mutex<LookoutState>,
 }
@@ -294,20 +299,22 @@ impl Drop for Lookout {
 }
 
 impl Lookout {
-    pub(crate) fn new(scope: FeedScope) -> Lookout {
+    pub(crate) fn new(store: Arc<Store>, scope: FeedScope, reads: Arc<Semaphore>) -> Lookout {
         Lookout {
+            watch: store.watch(&scope),
+            store,
             scope,
+            reads,
             tip: Arc::default(),
             state: Mutex::default(),
         }
     }
 
-    /// The group of those who follow the same.
-    pub(crate) fn join(&self, following: Following) -> Arc<Group> {
-        let name = following.name();
+    /// The group of those who see the same, which the name tells.
+    pub(crate) fn join(&self, name: Option<Name>, reader: Reader) -> Arc<Group> {
         let state = &mut *self.state.lock();
         let new = || {
-            let group = Arc::new(Group::new(following, self.tip.clone()));
+            let group = Arc::new(Group::new(reader, self.tip.clone()));
             state.concerned.add(&group);
             group
         };
@@ -319,20 +326,14 @@ impl Lookout {
 
     /// How a reader of the group at `after`, who has found nothing, may wait. Has the group looked for, unless the reader is
     /// the only one of the scope.
-    pub(crate) fn place(
-        self: &Arc<Lookout>,
-        group: &Group,
-        store: &Arc<Store>,
-        after: Seq,
-    ) -> Place {
+    pub(crate) fn place(self: &Arc<Lookout>, group: &Group, after: Seq) -> Place {
         let mut state = self.state.lock();
         let looked = match state.after {
             Some(looked) => looked,
             None if Arc::strong_count(self) == 1 => return Place::Alone,
             None => {
-                let watch = store.watch(&self.scope);
-                let visible = store.visible();
-                let looking = look(Arc::downgrade(self), store.clone(), watch, visible);
+                let visible = self.store.visible();
+                let looking = look(Arc::downgrade(self), self.watch.clone(), visible);
                 state.task = Some(tokio::spawn(looking).abort_handle());
                 *state.after.insert(visible)
             }
@@ -351,33 +352,41 @@ impl Lookout {
         }
     }
 
-    /// Looks at what follows `after` for all groups that it concerns, and tells up to where, and how long it took for those for which there
-    /// was nothing; `None` if that failed. Blocking.
-    fn look(&self, store: &Store, after: Seq) -> Option<(Seq, Duration)> {
-        let begun = Instant::now();
-        let batch = store.read_changes(&self.scope, after, BATCH_CHANGES.into());
-        // Each of the readers comes upon what is wrong, too.
-        let Ok(batch) = batch else {
-            self.stop();
-            return None;
-        };
+    /// What a batch of what follows brings, for the groups that it concerns.
+    fn sight(&self, batch: ChangeBatch, begun: Instant) -> Sight {
         let versions = Versions::of(&batch.changes);
-        let groups = {
-            let mut state = self.state.lock();
-            state.after = Some(batch.upto);
-            let within = batch.changes.last().map(|change| !change.ends_transaction);
-            let was_within = std::mem::replace(&mut state.within, within.unwrap_or(false));
-            match was_within {
-                true => state.concerned.all(),
-                false => state.concerned.by(batch.catalog_version, &versions),
-            }
+        let mut state = self.state.lock();
+        state.after = Some(batch.upto);
+        let within = batch.changes.last().map(|change| !change.ends_transaction);
+        let was_within = std::mem::replace(&mut state.within, within.unwrap_or(false));
+        let groups = match was_within {
+            true => state.concerned.all(),
+            false => state.concerned.by(batch.catalog_version, &versions),
         };
-        let look = |group: &&Arc<Group>| group.look(&batch, &versions, after);
+        drop(state);
+        drop(versions);
+        Sight {
+            batch,
+            groups,
+            begun,
+        }
+    }
+
+    /// Looks at what follows `after` for all groups that it concerns, and tells up to where, and how long it took for those
+    /// for which there was nothing.
+    fn show(&self, sight: &Sight, after: Seq) -> (Seq, Duration) {
+        let Sight {
+            batch,
+            groups,
+            begun,
+        } = sight;
+        let versions = Versions::of(&batch.changes);
+        let look = |group: &&Arc<Group>| group.look(batch, &versions, after);
         let seen = groups.iter().filter(look).count();
         self.tip.set(batch.upto);
         let all = groups.len().max(1);
         let quiet = (all - seen) as f64 / all as f64;
-        Some((batch.upto, begun.elapsed().mul_f64(quiet)))
+        (batch.upto, begun.elapsed().mul_f64(quiet))
     }
 
     /// Nobody looks any longer.
@@ -391,31 +400,63 @@ impl Lookout {
     }
 }
 
+/// Changes, and those whom they concern.
+struct Sight {
+    batch: ChangeBatch,
+    groups: Vec<Arc<Group>>,
+    /// When they began to be read.
+    begun: Instant,
+}
+
+impl Sight {
+    /// Whether to look takes a moment, if the changes are few.
+    fn is_light(&self) -> bool {
+        self.groups.len() <= GROUPS_FEW && (self.groups.iter()).all(|group| group.reader.is_light())
+    }
+}
+
 /// The task of a lookout. Between two looks those who were woken by the first have their turn.
-async fn look(lookout: Weak<Lookout>, store: Arc<Store>, mut watch: CommitWatch, mut after: Seq) {
+async fn look(lookout: Weak<Lookout>, mut watch: CommitWatch, mut after: Seq) {
     loop {
         watch.changed(after).await;
         let Some(looking) = lookout.upgrade() else {
             return;
         };
-        let store = store.clone();
-        let looked = tokio::task::spawn_blocking(move || looking.look(&store, after)).await;
-        let for_nothing = match looked {
-            Ok(Some((upto, for_nothing))) => {
+        match look_once(&looking, after).await {
+            Some((upto, for_nothing)) => {
                 after = upto;
-                for_nothing
-            }
-            Ok(None) => return,
-            // A statement panicked: its readers meet that for themselves.
-            Err(_) => {
-                if let Some(lookout) = lookout.upgrade() {
-                    lookout.stop();
+                drop(looking);
+                if for_nothing >= REST_MIN {
+                    tokio::time::sleep(for_nothing * (LOOKS_SHARE - 1)).await;
                 }
-                return;
             }
-        };
-        if for_nothing >= REST_MIN {
-            tokio::time::sleep(for_nothing * (LOOKS_SHARE - 1)).await;
+            // Each of the readers comes upon what is wrong, too.
+            None => return looking.stop(),
         }
     }
+}
+
+/// Looks at what follows `after`, as `Lookout::show` tells; `None` if something is wrong: the log cannot be read, or a
+/// statement panicked.
+async fn look_once(looking: &Arc<Lookout>, after: Seq) -> Option<(Seq, Duration)> {
+    let begun = Instant::now();
+    let few = (looking.store).read_few_changes(&looking.scope, after, BATCH_CHANGES.into());
+    let few = few.ok()?.map(|batch| looking.sight(batch, begun));
+    if let Some(sight) = few.as_ref().filter(|sight| sight.is_light()) {
+        // Another thread would take longer to begin.
+        return caught(|| looking.show(sight, after)).ok();
+    }
+    let looking = looking.clone();
+    let looked = tokio::task::spawn_blocking(move || {
+        let sight = match few {
+            Some(sight) => sight,
+            None => {
+                let Lookout { store, scope, .. } = &*looking;
+                let batch = store.read_changes(scope, after, BATCH_CHANGES.into());
+                looking.sight(batch.ok()?, begun)
+            }
+        };
+        Some(looking.show(&sight, after))
+    });
+    looked.await.ok()?
 }

@@ -7,7 +7,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tidelog_storage::{Change, FeedScope, NotificationBatch, Seq};
+use tidelog_storage::{Change, FeedScope, NotificationBatch, Seq, Store};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::lookout::Lookout;
@@ -213,8 +213,12 @@ impl<N: Eq + Hash, T> HeldByName<N, T> {
     }
 }
 
-/// Reads of the log that readers make for themselves at the same time; the others wait.
-pub(crate) const READS_MAX: usize = 16;
+/// Reads of the log that readers make for themselves at the same time; the others wait. Each looks at many rows: more would
+/// take the processors from everybody else.
+pub(crate) fn reads_max() -> usize {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    (2 * processors).max(4)
+}
 
 /// What readers share, for all logs.
 pub struct Hub {
@@ -233,16 +237,20 @@ impl Default for Hub {
     fn default() -> Hub {
         Hub {
             logs: Mutex::default(),
-            reads: Arc::new(Semaphore::new(READS_MAX)),
+            reads: Arc::new(Semaphore::new(reads_max())),
         }
     }
 }
 
 impl Hub {
     /// Who looks at the scope's commits.
-    pub(crate) fn lookout(&self, scope: &FeedScope) -> Arc<Lookout> {
+    pub(crate) fn lookout(&self, store: &Arc<Store>, scope: FeedScope) -> Arc<Lookout> {
         let mut logs = self.logs.lock();
-        (logs.lookouts).get(scope.clone(), || Arc::new(Lookout::new(scope.clone())))
+        let new = || {
+            let (store, reads) = (store.clone(), self.reads.clone());
+            Arc::new(Lookout::new(store, scope.clone(), reads))
+        };
+        logs.lookouts.get(scope.clone(), new)
     }
 
     /// What was told last on a channel.

@@ -1,10 +1,10 @@
 //! `Tail`: follows the log of a table from a Seq on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 
-use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, StorageError, Store};
-use tokio::sync::Semaphore;
+use tidelog_storage::{Change, ChangeBatch, FeedScope, Seq, StorageError, Store};
 use tokio::task::JoinHandle;
 
 use crate::lens::{Lens, LensError, Ops, Versions, translate, upserts};
@@ -101,13 +101,29 @@ impl Following {
     }
 
     /// What tells it from all others of the scope.
-    pub(crate) fn name(&self) -> Option<Name> {
+    fn name(&self) -> Option<Name> {
         Some(Name {
             catalog_version: self.catalog_version,
             ops: self.ops,
             batch_changes: self.batch_changes,
             identity: self.identity?,
         })
+    }
+}
+
+/// What is kept of [`Following`] for those who see the same of a scope.
+pub(crate) struct Reader {
+    pub(crate) catalog_version: u64,
+    pub(crate) lens: Option<Arc<dyn Lens>>,
+    pub(crate) ops: Ops,
+    pub(crate) upsert: Option<Box<[usize]>>,
+    pub(crate) batch_changes: u16,
+}
+
+impl Reader {
+    /// Whether to look at a few changes takes a moment.
+    pub(crate) fn is_light(&self) -> bool {
+        self.lens.as_ref().is_none_or(|lens| lens.is_light())
     }
 }
 
@@ -122,32 +138,32 @@ pub(crate) struct Name {
 
 /// A reader of one feed. Dropping it is all it takes to end it.
 pub struct Tail {
-    store: Arc<Store>,
     after: Seq,
     held: Option<Box<Change>>,
-    watch: CommitWatch,
     // Before the lookout, which looks for the groups that are held.
     group: Arc<Group>,
     lookout: Arc<Lookout>,
-    reads: Arc<Semaphore>,
     /// The read under way. It outlives a `next` that was dropped, so that nothing it read is lost.
     reading: Option<JoinHandle<Result<Read, SubscriptionError>>>,
 }
 
 impl Tail {
     /// Follows strictly after `after`; shares what it reads with the hub's others.
-    pub fn new(store: Arc<Store>, hub: &Hub, following: Following, after: Seq) -> Tail {
-        let watch = store.watch(&following.scope);
-        let lookout = hub.lookout(&following.scope);
-        let group = lookout.join(following);
+    pub fn new(store: &Arc<Store>, hub: &Hub, following: Following, after: Seq) -> Tail {
+        let name = following.name();
+        let lookout = hub.lookout(store, following.scope);
+        let reader = Reader {
+            catalog_version: following.catalog_version,
+            lens: following.lens,
+            ops: following.ops,
+            upsert: following.upsert,
+            batch_changes: following.batch_changes,
+        };
         Tail {
-            store,
             after,
             held: None,
-            watch,
-            group,
+            group: lookout.join(name, reader),
             lookout,
-            reads: hub.reads.clone(),
             reading: None,
         }
     }
@@ -170,6 +186,8 @@ impl Tail {
         fresh: Seq,
     ) -> Result<Option<Arc<Stretch>>, SubscriptionError> {
         loop {
+            // One whom every commit concerns finds something each time: others of its thread have their turn all the same.
+            tokio::task::coop::consume_budget().await;
             if self.held.is_none() && self.reading.is_none() {
                 match self.group.next(&mut self.after) {
                     Next::Seen(stretch) => return Ok(Some(stretch)),
@@ -177,18 +195,21 @@ impl Tail {
                     Next::Quiet | Next::Unknown => {}
                 }
                 // Who has read all of the scope need not read the log to know that others' commits were elsewhere.
-                if let Some(upto) = self.watch.quiet_upto(self.after) {
+                if let Some(upto) = self.lookout.watch.quiet_upto(self.after) {
                     self.after = upto;
                     if fresh <= upto {
                         return Ok(None);
                     }
                 }
             }
-            if self.reading.is_none() && self.store.visible() <= self.after {
+            if self.reading.is_none() && self.lookout.store.visible() <= self.after {
                 return Ok(None);
             }
-            // In memory of its own: most who wait here wait for no read.
-            let read = Box::pin(self.read()).await?;
+            let read = match self.read_few()? {
+                Some(read) => read,
+                // In memory of its own: most who wait here wait for no read.
+                None => Box::pin(self.read()).await?,
+            };
             let stretch = Stretch::new(read.changes, self.after, read.upto);
             self.after = read.upto;
             self.held = read.held.map(Box::new);
@@ -206,7 +227,7 @@ impl Tail {
         let place = {
             let mut news = pin!(self.group.news.notified());
             news.as_mut().enable();
-            let place = self.lookout.place(&self.group, &self.store, self.after);
+            let place = self.lookout.place(&self.group, self.after);
             if let Place::Group = place {
                 news.await;
             }
@@ -214,7 +235,8 @@ impl Tail {
         };
         if let Place::Alone = place {
             // Few wait so: it takes no memory of the others.
-            Box::pin(self.watch.changed(self.after)).await;
+            let mut watch = Box::new(self.lookout.watch.clone());
+            Box::pin(watch.changed(self.after)).await;
         }
     }
 
@@ -226,21 +248,37 @@ impl Tail {
         }
     }
 
-    /// Reads what comes next for itself.
+    /// What comes next, if reading it and looking at it takes a moment: another thread would take longer to begin.
+    fn read_few(&self) -> Result<Option<Read>, SubscriptionError> {
+        let (reader, lookout) = (&self.group.reader, &self.lookout);
+        if self.reading.is_some() || !reader.is_light() {
+            return Ok(None);
+        }
+        let limit = reader.batch_changes.into();
+        let few = (lookout.store).read_few_changes(&lookout.scope, self.after, limit)?;
+        let read = few.map(|batch| {
+            let held = self.held.as_deref().cloned();
+            let versions = Versions::of(&batch.changes);
+            let seen = || seen(&batch, &versions, reader, self.after, held);
+            caught(seen).unwrap_or_else(|panic| Err(SubscriptionError::Reader(panic)))
+        });
+        read.transpose()
+    }
+
+    /// Reads what comes next for itself, on a thread that may block.
     async fn read(&mut self) -> Result<Read, SubscriptionError> {
         let reading = match &mut self.reading {
             Some(reading) => reading,
             none => {
-                let place = self.reads.clone().acquire_owned().await;
-                let (store, group) = (self.store.clone(), self.group.clone());
+                let place = self.lookout.reads.clone().acquire_owned().await;
+                let (lookout, group) = (self.lookout.clone(), self.group.clone());
                 let (after, held) = (self.after, self.held.as_deref().cloned());
                 none.insert(tokio::task::spawn_blocking(move || {
                     let _place = place;
-                    let following = &group.following;
-                    let limit = following.batch_changes.into();
-                    let batch = store.read_changes(&following.scope, after, limit)?;
+                    let (reader, Lookout { store, scope, .. }) = (&group.reader, &*lookout);
+                    let batch = store.read_changes(scope, after, reader.batch_changes.into())?;
                     let versions = Versions::of(&batch.changes);
-                    seen(&batch, &versions, following, after, held)
+                    seen(&batch, &versions, reader, after, held)
                 }))
             }
         };
@@ -250,22 +288,32 @@ impl Tail {
     }
 }
 
+/// What a look gives, or with what message it panicked.
+pub(crate) fn caught<T>(look: impl FnOnce() -> T) -> Result<T, String> {
+    // What it was about to change is not looked at again.
+    catch_unwind(AssertUnwindSafe(look)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied());
+        format!("a panic with message {:?}", text.unwrap_or_default())
+    })
+}
+
 /// What a reader at `after` sees of a batch, which has these versions.
 pub(crate) fn seen(
     batch: &ChangeBatch,
     versions: &Versions<'_>,
-    following: &Following,
+    reader: &Reader,
     after: Seq,
     held: Option<Change>,
 ) -> Result<Read, SubscriptionError> {
     let resume_after = held.as_ref().map_or(after, |held| held.seq.previous());
-    if batch.catalog_version != following.catalog_version {
+    if batch.catalog_version != reader.catalog_version {
         return Err(SubscriptionError::CatalogChanged { resume_after });
     }
-    let (lens, ops) = (following.lens.as_deref(), following.ops);
+    let (lens, ops) = (reader.lens.as_deref(), reader.ops);
     let (mut changes, held) =
         translate(lens, ops, &batch.changes, versions, held).map_err(SubscriptionError::Lens)?;
-    if let Some(key) = &following.upsert {
+    if let Some(key) = &reader.upsert {
         changes = upserts(changes, key);
     }
     Ok(Read {

@@ -39,10 +39,15 @@ enum Next {
     Nothing,
 }
 
-/// What is to be followed, and for whom.
-pub(super) struct Order {
+/// Who may follow something. Subscriptions of one socket share it.
+pub(super) struct Guest {
     pub(super) server: Arc<HttpServer>,
     pub(super) who: Admitted,
+}
+
+/// What is to be followed, and for whom.
+pub(super) struct Order {
+    pub(super) guest: Arc<Guest>,
     pub(super) statement: Statement,
     /// What the client has seen already.
     pub(super) from: Option<Seq>,
@@ -57,7 +62,7 @@ pub(super) struct Subscription {
     /// The part that is being given, and the next row in it. In memory of its own: most wait for one.
     part: Option<Box<(Part, usize)>>,
     /// Frames that come before the next batch, the last one first.
-    due: Vec<Frame>,
+    due: Box<[Frame]>,
     /// Whether everything was given that the statement asks for.
     ended: bool,
 }
@@ -69,7 +74,7 @@ impl Subscription {
         interrupts: &mut Interrupts,
     ) -> Result<Box<Subscription>, Stop> {
         // A client may know more than the server, if that was set back to a backup: resuming would leave a gap.
-        let visible = order.server.backend.engine.store().visible();
+        let visible = order.guest.server.backend.engine.store().visible();
         let unknown = order.from.filter(|from| *from > visible);
         let begin = match (unknown, order.from) {
             (None, Some(from)) => Begin::After(from),
@@ -87,7 +92,7 @@ impl Subscription {
             order,
             feed,
             part: None,
-            due,
+            due: due.into(),
             ended: false,
         }))
     }
@@ -104,8 +109,9 @@ impl Subscription {
     ) -> Result<Option<Frame>, Stop> {
         let mut fresh = Seq::ZERO;
         loop {
-            if let Some(frame) = self.due.pop() {
-                self.due.shrink_to_fit();
+            let mut due = Vec::from(std::mem::take(&mut self.due));
+            if let Some(frame) = due.pop() {
+                self.due = due.into();
                 return Ok(Some(frame));
             }
             if self.ended {
@@ -141,7 +147,7 @@ impl Subscription {
     async fn start_over(&mut self, why: SqlError, interrupts: &mut Interrupts) -> Result<(), Stop> {
         self.feed = open(&self.order, Begin::Over, interrupts).await?;
         self.part = None;
-        self.due = vec![subscribed(self.feed.plan()), reset(&why)];
+        self.due = Box::new([subscribed(self.feed.plan()), reset(&why)]);
         Ok(())
     }
 
@@ -156,6 +162,7 @@ impl Subscription {
         while members.len() < CHUNK_BYTES
             && let Some((part, at)) = self.part.as_deref_mut()
         {
+            let turn = self.feed.feeds().turn(part.len()).await;
             let plan = self.feed.plan();
             if *at == 0
                 && members.len() == empty
@@ -167,15 +174,18 @@ impl Subscription {
                 break;
             }
             if *at < part.len() {
-                let line = part.line(*at, plan)?;
-                *at += 1;
-                if members.len() > empty {
-                    members.push(',');
+                while *at < part.len() && members.len() < CHUNK_BYTES {
+                    let line = part.line(*at, plan)?;
+                    *at += 1;
+                    if members.len() > empty {
+                        members.push(',');
+                    }
+                    write_change(&line, plan, &mut members)?;
+                    resume = (line.op != "snapshot").then_some(line.seq);
                 }
-                write_change(&line, plan, &mut members)?;
-                resume = (line.op != "snapshot").then_some(line.seq);
                 continue;
             }
+            drop(turn);
             self.part = None;
             self.read(Seq::ZERO).await?;
         }
@@ -199,7 +209,7 @@ impl Subscription {
             AtHand::Part(Part::Mark(Mark::Reset, seq)) => {
                 let message = format!("the changes after {seq} are no longer kept");
                 let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
-                self.due = vec![subscribed(self.feed.plan()), reset(&error)];
+                self.due = Box::new([subscribed(self.feed.plan()), reset(&error)]);
             }
             AtHand::Part(part) => self.part = Some(Box::new((part, 0))),
         }
@@ -273,12 +283,12 @@ enum Begin {
 /// Plans the statement, in a session of its own.
 async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Result<Feed, Stop> {
     let Order {
-        server,
-        who,
+        guest,
         statement,
         from: _,
         last_rows,
     } = order;
+    let Guest { server, who } = &**guest;
     let mut session = session(server, who, interrupts)?;
     interrupts.attach(&session);
     interrupts.statement_begins(session.statement_timeout());

@@ -6,7 +6,7 @@ use tidelog_storage::{ColumnType, Datum};
 
 /// A statement and its parameters' values.
 pub(super) struct Statement {
-    pub(super) sql: String,
+    pub(super) sql: Box<str>,
     /// `$1`, `$2`, …
     pub(super) params: Vec<Value>,
 }

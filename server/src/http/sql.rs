@@ -60,7 +60,10 @@ async fn answer(
         params,
         database,
     } = read(request.into_body()).await?;
-    let statement = Statement { sql, params };
+    let statement = Statement {
+        sql: sql.into(),
+        params,
+    };
     let database = server.database(database.as_deref())?;
     let mut running = start(&server, Admitted { role, database }, statement)?;
     // What fails before there is much of a result gets a status of its own.

@@ -22,7 +22,7 @@ use crate::auth::Admitted;
 use crate::http::HttpServer;
 use crate::http::access::{Caller, Credentials, authenticate};
 use crate::http::error::{HttpError, write_error};
-use crate::http::feeds::{Frame, Order, Subscription};
+use crate::http::feeds::{Frame, Guest, Order, Subscription};
 use crate::http::params::Statement;
 use crate::interrupts::{Client, Interrupts, Stop};
 
@@ -76,7 +76,7 @@ fn statement(parameters: Parameters) -> Result<Statement, SqlError> {
             .map_err(|error| violation(format!("params is no JSON array: {error}")))?,
     };
     Ok(Statement {
-        sql: parameters.sql,
+        sql: parameters.sql.into(),
         params,
     })
 }
@@ -126,8 +126,7 @@ async fn start(
         server.backend.connections.clone(),
     );
     let order = Box::new(Order {
-        server,
-        who,
+        guest: Arc::new(Guest { server, who }),
         statement,
         from,
         last_rows: None,

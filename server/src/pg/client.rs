@@ -1,7 +1,7 @@
 //! One client's socket, seen from the session: decoded messages in, bytes out.
 //!
-//! Messages come through a bounded queue from `pump` on the socket runtime. Bytes go straight to the socket, which spares an answer
-//! the way over another thread; what it does not take at once goes to `pump` through another bounded queue.
+//! Messages come through a bounded queue from `pump`, a task of the same runtime: the thread that finds bytes at the socket goes on
+//! with the session. Bytes go straight to the socket; what it does not take at once goes to `pump` through another bounded queue.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -74,8 +74,10 @@ impl Client {
             let chunk = self.out.split().freeze();
             self.queue(chunk)?;
         }
-        if !goes_on {
-            self.out = BytesMut::new();
+        match goes_on {
+            // Others of its thread have their turn, which a socket that takes all never gives them.
+            true => tokio::task::yield_now().await,
+            false => self.out = BytesMut::new(),
         }
         Ok(())
     }

@@ -164,7 +164,7 @@ impl Channels {
         let following = Following::all(listen.scope.clone(), listen.catalog_version);
         Source::Table {
             tail: Box::new(Tail::new(
-                self.feeds.store.clone(),
+                &self.feeds.store,
                 &self.feeds.hub,
                 following,
                 after,

@@ -105,17 +105,35 @@ pub(crate) async fn accept_connections(listener: TcpListener, server: Arc<PgServ
     }
 }
 
+/// What a client said at the start, and what is at hand for it.
+struct Begun {
+    // A socket belongs to the runtime that it was made on: it is to be another one's.
+    stream: std::net::TcpStream,
+    /// Bytes that came behind the startup packet.
+    received: BytesMut,
+    ends: Ends,
+    minor: u16,
+    parameters: Vec<(String, String)>,
+    place: OwnedSemaphorePermit,
+}
+
+/// The beginning of a connection, up to its startup packet.
+async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<PgServer>) {
+    if let Some(begun) = begin(stream, peer, &server).await {
+        let (connections, queries) = (server.connections.clone(), server.queries.clone());
+        connections.spawn_on(converse(begun, server), &queries);
+    }
+}
+
 /// Not an `async fn`, which would keep its arguments as long as the connection lives.
-fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    server: Arc<PgServer>,
-) -> impl Future<Output = ()> + Send {
-    // What the startup needs is gone afterwards.
-    let begun = Box::pin(begin(stream, peer, server));
+fn converse(begun: Begun, server: Arc<PgServer>) -> impl Future<Output = ()> + Send {
+    let peer = begun.ends.client;
+    // What the session begins with is gone afterwards.
+    let session = Box::pin(async move { session(begun, server) });
     async move {
-        let Some((session, pump, last_words, _place)) = begun.await else {
-            return;
+        let (session, pump, last_words, _place) = match session.await {
+            Ok(begun) => begun,
+            Err(error) => return tracing::debug!(%error, "the connection was lost"),
         };
         let supervise = async move {
             if session.await.is_err_and(|error| error.is_panic()) {
@@ -128,14 +146,39 @@ fn serve(
 }
 
 /// A session that runs, what moves its bytes, a way to the client for last words, and the connection's place.
-type Begun<F> = (JoinHandle<()>, F, mpsc::Sender<Bytes>, OwnedSemaphorePermit);
+type Running<F> = (JoinHandle<()>, F, mpsc::Sender<Bytes>, OwnedSemaphorePermit);
 
-/// Begins a session, if the client is one and there is a place.
-async fn begin(
-    mut stream: TcpStream,
-    peer: SocketAddr,
+/// Begins a session, on the runtime that this is called on.
+fn session(
+    begun: Begun,
     server: Arc<PgServer>,
-) -> Option<Begun<impl Future<Output = ()>>> {
+) -> std::io::Result<Running<impl Future<Output = ()>>> {
+    let Begun {
+        stream,
+        received,
+        ends,
+        minor,
+        parameters,
+        place,
+    } = begun;
+    let (read, write) = TcpStream::from_std(stream)?.into_split();
+    let interrupts = server.sessions.begin();
+    let asker = interrupts.asker();
+    let (client, pump_side, last_words) = client(write);
+    let opening = Box::new(Opening {
+        client,
+        interrupts,
+        ends,
+        minor,
+        parameters,
+    });
+    let session = tokio::spawn(connection::run(server, opening));
+    let pump = pump(pump_side, read, received, asker);
+    Ok((session, pump, last_words, place))
+}
+
+/// Hears what a client wants; `None` if it is no session, or there is no place.
+async fn begin(mut stream: TcpStream, peer: SocketAddr, server: &PgServer) -> Option<Begun> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
@@ -169,25 +212,17 @@ async fn begin(
         refuse(stream, &error).await;
         return None;
     };
-    let interrupts = server.sessions.begin();
-    let asker = interrupts.asker();
-    let (read, write) = stream.into_split();
-    let (client, pump_side, last_words) = client(write);
-    let opening = Box::new(Opening {
-        client,
-        interrupts,
+    Some(Begun {
+        stream: stream.into_std().ok()?,
+        received,
         ends: Ends {
             client: peer,
             server: local,
         },
         minor,
         parameters,
-    });
-    let session = server
-        .queries
-        .spawn(connection::run(server.clone(), opening));
-    let pump = pump(pump_side, read, received, asker);
-    Some((session, pump, last_words, place))
+        place,
+    })
 }
 
 /// Reads the startup packet and says no to encryption. `None` at the end of the connection.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::feed::{AtHand, Feed, Feeds, Part};
 use crate::interrupts::Stop;
-use crate::pg::client::Client;
+use crate::pg::client::{CHUNK_BYTES, Client};
 use crate::pg::connection::Connection;
 use crate::pg::encode::Format;
 use crate::pg::reply;
@@ -88,6 +88,7 @@ impl Sending {
         while limit.is_none_or(|limit| rows < limit) {
             if let Some(part) = self.parts.front() {
                 let lines = part.len();
+                let turn = self.feed.feeds().turn(lines).await;
                 let bytes = match part {
                     Part::Changes(stretch) if limit.is_none() && self.at == 0 => {
                         shared(self.feed.plan(), part, stretch, formats)?
@@ -95,18 +96,31 @@ impl Sending {
                     _ => None,
                 };
                 if let Some(bytes) = bytes {
+                    drop(turn);
+                    let goes_on = bytes.len() >= CHUNK_BYTES;
                     client.send(bytes).await?;
                     rows += lines as u64;
                     self.parts.pop_front();
+                    if goes_on {
+                        // As after each chunk of rows: others have their turn.
+                        tokio::task::yield_now().await;
+                    }
                     continue;
                 }
-                if self.at < part.len() {
-                    write_line(self.feed.plan(), part, self.at, &mut client.out, formats)?;
-                    self.at += 1;
-                    rows += 1;
+                if self.at < lines {
+                    while self.at < lines
+                        && client.out.len() < CHUNK_BYTES
+                        && limit.is_none_or(|limit| rows < limit)
+                    {
+                        write_line(self.feed.plan(), part, self.at, &mut client.out, formats)?;
+                        self.at += 1;
+                        rows += 1;
+                    }
+                    drop(turn);
                     client.flush_full().await?;
                     continue;
                 }
+                drop(turn);
                 self.parts.pop_front();
                 self.at = 0;
             }

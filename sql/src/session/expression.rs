@@ -15,7 +15,7 @@ use super::planning::physical;
 use super::{QueryPlan, Session, bind};
 use crate::apart;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
-use crate::output;
+use crate::output::{self, OutputColumn, RowStream};
 use crate::short_read::has_subquery;
 
 /// Bytes of an expression's text that is kept: what is longer is mostly written anew each time.
@@ -69,6 +69,39 @@ impl Session {
             Ready::Physical(expr) => value_of(&**expr, ty)?,
         };
         Ok((value, ty))
+    }
+
+    /// The row of a query of expressions over nothing, such as `SELECT pg_notify($1, $2)`; `None` if it is more than that, or may
+    /// take long.
+    pub(super) fn row_alone(
+        &self,
+        query: &QueryPlan,
+        columns: &[OutputColumn],
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Option<RowStream>, SqlError> {
+        if query.heavy || !is_row_alone(&query.plan) {
+            return Ok(None);
+        }
+        let plan = self.analyzed(bind(query.plan.clone(), types, values)?)?;
+        // Values may be large.
+        let LogicalPlan::Projection(projection) = &plan else {
+            return Ok(None);
+        };
+        if apart::is_heavy(&plan) {
+            return Ok(None);
+        }
+        let (state, started) = (&self.engine.state, Some(self.work.started));
+        let schema = projection.input.schema();
+        let row = one_row()?;
+        let value = |(expr, column): (&Expr, &OutputColumn)| {
+            let value = physical(state, started, expr, schema)?.evaluate(&row);
+            let value = value.and_then(|value| value.into_array(1));
+            output::conform(&value.map_err(from_datafusion)?, column.ty)
+        };
+        let values = projection.expr.iter().zip(columns).map(value);
+        let batch = output::batch_of(values.collect::<Result<_, _>>()?, 1)?;
+        Ok(Some(output::once(batch)))
     }
 
     /// What an expression means now.
@@ -163,6 +196,20 @@ pub(super) fn is_alone(plan: &LogicalPlan) -> bool {
         && !has(plan, |expr| waits(expr) || has_subquery(expr))
 }
 
+/// Whether such a plan gives one row, of no more than values and calls of functions: in what others mean the optimizer has a part.
+fn is_row_alone(plan: &LogicalPlan) -> bool {
+    let is_one = |input: &LogicalPlan| matches!(input, LogicalPlan::EmptyRelation(empty) if empty.produce_one_row);
+    let is_more = |expr: &Expr| {
+        !matches!(
+            expr,
+            Expr::Alias(_) | Expr::Literal(..) | Expr::Placeholder(_) | Expr::ScalarFunction(_)
+        )
+    };
+    matches!(plan, LogicalPlan::Projection(projection) if is_one(&projection.input))
+        && is_alone(plan)
+        && !has(plan, is_more)
+}
+
 /// Whether what such a plan gives is known before it runs.
 pub(super) fn is_constant(plan: &LogicalPlan) -> bool {
     let varies = |expr: &Expr| match expr {
@@ -178,13 +225,17 @@ fn has(plan: &LogicalPlan, is_such: impl Fn(&Expr) -> bool) -> bool {
     plan.expressions().iter().any(found)
 }
 
-/// The value of an expression over nothing.
-fn value_of(expr: &dyn PhysicalExpr, ty: ColumnType) -> Result<Datum, SqlError> {
+/// A row of no columns.
+fn one_row() -> Result<RecordBatch, SqlError> {
     let row = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &row);
-    let row = row.map_err(|error| from_arrow(&error))?;
+    row.map_err(|error| from_arrow(&error))
+}
+
+/// The value of an expression over nothing.
+fn value_of(expr: &dyn PhysicalExpr, ty: ColumnType) -> Result<Datum, SqlError> {
     let value = expr
-        .evaluate(&row)
+        .evaluate(&one_row()?)
         .and_then(|value| value.into_array(1))
         .map_err(from_datafusion)?;
     let value = output::conform(&value, ty)?;

@@ -14,6 +14,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, Lit
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use tidelog_storage::{ColumnDef, ColumnType, DatumRef, Partition, Row, Seq, TableDef, datum, key};
 
+use crate::apart;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
 use crate::provider::{Relation, SEQ, USER};
@@ -35,6 +36,8 @@ pub struct Lens {
     table: Arc<TableDef>,
     /// Whether `_user` stands behind `_seq`.
     user: bool,
+    /// Whether a few rows may take long.
+    heavy: bool,
     steps: Vec<Step>,
     /// The types of what comes out; `None` when it is the table's rows.
     types: Option<Box<[ColumnType]>>,
@@ -181,6 +184,7 @@ impl Lens {
         let mut lens = Lens {
             table,
             user: false,
+            heavy: apart::is_heavy(&plan),
             steps: Vec::new(),
             types: Some(columns.iter().map(|column| column.ty).collect()),
         };
@@ -252,6 +256,11 @@ impl Lens {
     /// Whether it shows every row as it is.
     pub fn is_clear(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// Whether to look at a few rows takes a moment.
+    pub fn is_light(&self) -> bool {
+        !self.heavy
     }
 
     /// The values that the conditions ask for in a column (`a = 1`, `a IN (1, 2)`, with others by AND), the fewest

@@ -500,6 +500,11 @@ fn follow(store: &Store, model: &Model, scope: &FeedScope, after: Seq, limit: us
     let (mut at, mut seen) = (after, Vec::new());
     loop {
         let batch = store.read_changes(scope, at, limit).unwrap();
+        // Few are all that there are, or it is said that there are more.
+        match store.read_few_changes(scope, at, limit).unwrap() {
+            Some(few) => assert_eq!(few, batch),
+            None => assert!(!batch.changes.is_empty() || scope.partitions == PartitionSet::All),
+        }
         let done = batch.changes.is_empty();
         seen.extend(batch.changes);
         at = batch.upto;

@@ -9,7 +9,7 @@ use tidelog_storage::{
 
 use super::*;
 use crate::lens::{Asked, Seen};
-use crate::share::READS_MAX;
+use crate::share::reads_max;
 
 struct Bench {
     store: Arc<Store>,
@@ -90,8 +90,7 @@ impl Bench {
     }
 
     fn tail_of(&self, hub: &Hub, following: Following) -> Tail {
-        let (store, visible) = (self.store.clone(), self.store.visible());
-        Tail::new(store, hub, following, visible)
+        Tail::new(&self.store, hub, following, self.store.visible())
     }
 
     /// A reader of the rows that the lens shows.
@@ -205,10 +204,10 @@ async fn who_has_read_all_of_its_scope_knows_how_far_it_is_without_a_read() {
     };
     let mut tail = bench.tail_of(&hub, elsewhere);
     let mut concerned = bench.tail_of(&hub, bench.following());
-    bench.insert(0..3).await;
+    bench.insert(0..100).await;
     let visible = bench.store.visible();
-    // Nobody can read.
-    let places = hub.reads.acquire_many(READS_MAX as u32).await;
+    // Nobody can read so much.
+    let places = hub.reads.acquire_many(reads_max() as u32).await;
     let at_tip = tokio::time::timeout(Duration::from_secs(10), tail.committed(visible)).await;
     assert!(at_tip.expect("no read").expect("reads").is_none());
     assert_eq!(tail.position(), visible);
@@ -216,7 +215,12 @@ async fn who_has_read_all_of_its_scope_knows_how_far_it_is_without_a_read() {
     assert!(reads.is_err(), "what was committed is not passed over");
     drop(places);
     let read = concerned.committed(visible).await.expect("reads");
-    assert_eq!(read.map(|stretch| stretch.changes().len()), Some(3));
+    assert_eq!(read.map(|stretch| stretch.changes().len()), Some(100));
+    // A few changes need no place.
+    let places = hub.reads.acquire_many(reads_max() as u32).await;
+    bench.insert(100..103).await;
+    assert_eq!(next_ids(&mut concerned).await.len(), 3);
+    drop(places);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -454,16 +458,21 @@ async fn who_sees_nothing_for_longer_than_the_window_has_missed_nothing() {
 enum Odd {
     Fails,
     Panics,
+    PanicsAndIsHeavy,
     TakesLong,
 }
 
 impl Lens for Odd {
+    fn is_light(&self) -> bool {
+        !matches!(self, Odd::PanicsAndIsHeavy | Odd::TakesLong)
+    }
+
     fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
         let five = |(_, _, row): &(Seq, &Partition, &Row)| row[0] == Datum::Int8(5);
         if versions.rows().iter().any(five) {
             match self {
                 Odd::Fails => return Err("five".into()),
-                Odd::Panics => panic!("five"),
+                Odd::Panics | Odd::PanicsAndIsHeavy => panic!("five"),
                 Odd::TakesLong => std::thread::sleep(Duration::from_millis(300)),
             }
         }
@@ -474,7 +483,6 @@ impl Lens for Odd {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_fails_or_takes_long_is_its_own_readers_affair() {
     let bench = Bench::new().await;
-    let hub = Hub::default();
     let read = |mut tail: Tail| {
         tokio::spawn(async move {
             let mut seen = 0;
@@ -484,10 +492,16 @@ async fn a_statement_that_fails_or_takes_long_is_its_own_readers_affair() {
             Ok::<_, SubscriptionError>(seen)
         })
     };
-    let fails = read(bench.through(&hub, Odd::Fails, 3));
-    let panics = read(bench.through(&hub, Odd::Panics, 4));
-    let takes_long = read(bench.through(&hub, Odd::TakesLong, 5));
-    let others = [1, 2].map(|n| read(bench.through(&hub, Multiples(1), n)));
+    // Among light ones it is looked at in the tasks themselves, else on another thread.
+    let [light, heavy] = [Hub::default(), Hub::default()];
+    let fails = read(bench.through(&light, Odd::Fails, 3));
+    let panics = [
+        read(bench.through(&light, Odd::Panics, 4)),
+        read(bench.through(&heavy, Odd::PanicsAndIsHeavy, 4)),
+    ];
+    let takes_long = read(bench.through(&heavy, Odd::TakesLong, 5));
+    let others = [&light, &light, &heavy];
+    let others = others.map(|hub| read(bench.through(hub, Multiples(1), 1)));
     for id in 0..20 {
         bench.insert(id..id + 1).await;
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -497,10 +511,12 @@ async fn a_statement_that_fails_or_takes_long_is_its_own_readers_affair() {
         result(fails).await,
         Err(SubscriptionError::Lens(_))
     ));
-    assert!(matches!(
-        result(panics).await,
-        Err(SubscriptionError::Reader(_))
-    ));
+    for panics in panics {
+        assert!(matches!(
+            result(panics).await,
+            Err(SubscriptionError::Reader(message)) if message.contains("five")
+        ));
+    }
     assert!(matches!(result(takes_long).await, Ok(20)));
     for other in others {
         assert!(matches!(result(other).await, Ok(20)));

@@ -54,7 +54,7 @@ pub(super) struct Hello {
 #[serde(deny_unknown_fields)]
 struct Query {
     id: u64,
-    sql: String,
+    sql: Box<str>,
     #[serde(default)]
     params: Vec<Value>,
 }
@@ -63,7 +63,7 @@ struct Query {
 #[serde(deny_unknown_fields)]
 struct Subscribe {
     id: u64,
-    sql: String,
+    sql: Box<str>,
     #[serde(default)]
     params: Vec<Value>,
     from: Option<String>,

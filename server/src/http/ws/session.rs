@@ -16,7 +16,7 @@ use crate::auth::Admitted;
 use crate::http::HttpServer;
 use crate::http::access::{Caller, authenticate};
 use crate::http::error::write_error;
-use crate::http::feeds::{Order, Subscription};
+use crate::http::feeds::{Guest, Order, Subscription};
 use crate::http::params::Statement;
 use crate::http::statement::{self, PIECES_QUEUED_MAX, Piece};
 use crate::http::ws::frames::{Frame, Hello, Malformed, VERSION, parse};
@@ -160,8 +160,7 @@ async fn open(
     out.deflates = deflates;
     out.send(welcome(&who.role.name, deflates)).await;
     Ok(Some(Box::new(Socket {
-        server,
-        who,
+        guest: Arc::new(Guest { server, who }),
         out: out.clone(),
         running: HashMap::new(),
         tasks: JoinSet::new(),
@@ -243,8 +242,7 @@ struct Running {
 }
 
 struct Socket {
-    server: Arc<HttpServer>,
-    who: Admitted,
+    guest: Arc<Guest>,
     out: Out,
     running: HashMap<u64, Running>,
     /// Each gives its id and its last frame, which is sent when that id is free again.
@@ -256,7 +254,7 @@ struct Socket {
 impl Socket {
     /// Does what the frames say until the client leaves or the server stops.
     async fn serve(&mut self, received: &mut Frames) -> Result<(), Box<Close>> {
-        let stop = self.server.shutdown().stop.clone();
+        let stop = self.guest.server.shutdown().stop.clone();
         loop {
             let text = tokio::select! {
                 biased;
@@ -315,8 +313,7 @@ impl Socket {
                     SUBSCRIPTIONS_MAX.. => self.refuse(id, "subscriptions").await,
                     _ => {
                         let order = Box::new(Order {
-                            server: self.server.clone(),
-                            who: self.who.clone(),
+                            guest: self.guest.clone(),
                             statement,
                             from,
                             last_rows,
@@ -374,10 +371,10 @@ impl Socket {
     }
 
     fn query(&mut self, id: u64, statement: Statement) {
-        let interrupts = self.server.begin();
+        let interrupts = self.guest.server.begin();
         let session = interrupts.asker();
         let (pieces, received) = mpsc::channel(PIECES_QUEUED_MAX);
-        let (server, who) = (self.server.clone(), self.who.clone());
+        let (server, who) = (self.guest.server.clone(), self.guest.who.clone());
         let run = statement::run(server, who, statement, interrupts, pieces);
         let send = send_result(id, received, self.out.clone());
         let last = async move { (id, tokio::join!(run, send).1) };
@@ -395,7 +392,7 @@ impl Socket {
         let credit = Arc::new(Semaphore::new(credit.min(CREDIT_MAX)));
         let follower = Follower {
             id,
-            interrupts: self.server.begin(),
+            interrupts: self.guest.server.begin(),
             credit: credit.clone(),
             out: self.out.clone(),
         };
