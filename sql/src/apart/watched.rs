@@ -1,5 +1,5 @@
-//! Where a plan computes something of rows it gets them a few at a time, as many as take some milliseconds, and none once
-//! nobody waits for the statement.
+//! Where a plan computes something of rows it gets them a few at a time, as many as take some milliseconds and are no more than some
+//! megabytes, and none once nobody waits for the statement.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use arrow::array::UInt32Array;
+use arrow::array::{Array, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -17,16 +17,50 @@ use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{Stream, StreamExt};
 
-/// Rows are given twice as many at a time, or half as many, until what is done with them takes so long.
-const AT_LEAST: Duration = Duration::from_millis(5);
+/// Rows are given twice as many at a time, or half as many, until what is done with them takes so long: as long as it takes to
+/// write some ten megabytes.
+const AT_LEAST: Duration = Duration::from_millis(1);
 const AT_MOST: Duration = Duration::from_millis(20);
-/// Few, as each may become large.
-const ROWS_FIRST: usize = 4;
 const ROWS_MAX: usize = 8192;
+/// No more than so many bytes of rows are given at a time, but for one row that is larger.
+const BYTES_MAX: usize = 4 << 20;
+
+/// How many rows are given at a time: one at first, as it may become large.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    at_once: usize,
+    /// When rows were last given.
+    given: Option<Instant>,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Pace {
+        Pace {
+            at_once: 1,
+            given: None,
+        }
+    }
+
+    /// How many are given next, which begins when what was done with those before is done.
+    pub(crate) fn next(&mut self) -> usize {
+        match self.given.take().map(|given| given.elapsed()) {
+            Some(took) if took > AT_MOST => self.at_once = (self.at_once / 2).max(1),
+            Some(took) if took < AT_LEAST => self.at_once = (2 * self.at_once).min(ROWS_MAX),
+            _ => (),
+        }
+        self.at_once
+    }
+
+    /// They are given now.
+    pub(crate) fn give(&mut self) {
+        self.given = Some(Instant::now());
+    }
+}
 
 /// Whether nobody waits for a statement any more.
 #[derive(Debug, Default)]
@@ -64,6 +98,11 @@ pub(crate) fn watched(plan: Plan) -> Result<Plan> {
         if !computes(&node)? {
             return Ok(Transformed::no(node));
         }
+        // What passes goes on at once: rows that wait to be more may be large.
+        let node = match node.downcast_ref::<FilterExec>() {
+            Some(filter) => Arc::new(filter.with_batch_size(1)?) as Plan,
+            None => node,
+        };
         let inputs = node.children().into_iter().cloned();
         let inputs = inputs.map(|input| Arc::new(WatchedExec(input)) as Plan);
         let inputs = inputs.collect();
@@ -136,8 +175,7 @@ impl ExecutionPlan for WatchedExec {
                 rows,
                 stop,
                 begun: None,
-                at_once: ROWS_FIRST,
-                given: None,
+                pace: Pace::new(),
             }),
         })
     }
@@ -148,16 +186,25 @@ struct Watched {
     stop: Arc<Stop>,
     /// A batch, and how many of its rows were given.
     begun: Option<(RecordBatch, usize)>,
-    at_once: usize,
-    /// When rows were last given.
-    given: Option<Instant>,
+    pace: Pace,
+}
+
+/// About so many bytes are some rows of a batch.
+fn bytes_of(batch: &RecordBatch, from: usize, rows: usize) -> Result<usize> {
+    let columns = batch.columns().iter();
+    let bytes = columns.map(|column| column.to_data().slice(from, rows).get_slice_memory_size());
+    Ok(bytes.sum::<std::result::Result<usize, _>>()?)
 }
 
 impl Watched {
     /// As many rows of a batch as are to be given now. A part of it has buffers of its own: who gathers rows counts no more memory
     /// than they take.
-    fn next_of(&mut self, batch: RecordBatch, from: usize) -> Result<RecordBatch> {
-        let to = (from + self.at_once).min(batch.num_rows());
+    fn next_of(&mut self, batch: RecordBatch, from: usize, at_once: usize) -> Result<RecordBatch> {
+        let mut rows = at_once.min(batch.num_rows() - from);
+        while rows > 1 && bytes_of(&batch, from, rows)? > BYTES_MAX {
+            rows /= 2;
+        }
+        let to = from + rows;
         if (from, to) == (0, batch.num_rows()) {
             return Ok(batch);
         }
@@ -180,17 +227,13 @@ impl Stream for Watched {
         if self.stop.0.load(Ordering::Relaxed) {
             return Poll::Ready(Some(exec_err!("nobody waits for it")));
         }
-        match self.given.take().map(|given| given.elapsed()) {
-            Some(took) if took > AT_MOST => self.at_once = (self.at_once / 2).max(1),
-            Some(took) if took < AT_LEAST => self.at_once = (2 * self.at_once).min(ROWS_MAX),
-            _ => (),
-        }
+        let at_once = self.pace.next();
         let next = match self.begun.take() {
-            Some((batch, from)) => Some(self.next_of(batch, from)),
+            Some((batch, from)) => Some(self.next_of(batch, from, at_once)),
             None => ready!(self.rows.poll_next_unpin(cx))
-                .map(|batch| batch.and_then(|batch| self.next_of(batch, 0))),
+                .map(|batch| batch.and_then(|batch| self.next_of(batch, 0, at_once))),
         };
-        self.given = Some(Instant::now());
+        self.pace.give();
         Poll::Ready(next)
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::ResourcesExhausted(what) => {
             tracing::info!(what = plain(what), "a statement ran out of memory");
             SqlError::new(ErrorKind::OutOfMemory, "out of memory")
-                .detail("Sorts, groups and joins of all statements have no more memory than query_memory says.")
+                .detail("Sorts, groups, joins and results of functions of all statements have no more memory than query_memory says.")
                 .hint("Have the statement gather fewer rows, or raise query_memory in the server's settings.")
         }
         DataFusionError::ObjectStore(error) => SqlError::new(ErrorKind::IoError, error.to_string()),

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{ColumnType, Datum, DatumRef, Interval};
 
 use super::call::dsl::{
@@ -713,7 +713,8 @@ impl ScalarUDFImpl for TimeFunction {
         let mut builder = ColumnBuilder::new(self.result);
         for row in 0..rows {
             let row = arrays.iter().map(|array| {
-                datum_at(array.as_ref(), row).ok_or_else(|| external(self.calculation.wrong()))
+                super::value_at(array.as_ref(), row)
+                    .ok_or_else(|| external(self.calculation.wrong()))
             });
             let row = row.collect::<Result<Vec<_>>>()?;
             builder.append(self.calculation.eval(&row).map_err(external)?.as_ref());
