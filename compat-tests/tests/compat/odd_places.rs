@@ -222,3 +222,43 @@ async fn keys_of_groups_and_frames_that_are_computed() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_bits_and_lowest_values_as_parts_of_others() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE l (a pg_lsn); INSERT INTO l VALUES ('9/1'), ('10/1');");
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT (ROW(1, 2)).f1, (ROW(a, 2)).f1 + (ROW(1, a)).f2 FROM (SELECT 5 AS a) t",
+        "SELECT bit '101', bit '101' || bit '1', pg_typeof(bit '101'), bit 'x1F', bit(2) '101', bit varying '101', bit '', b'101'::\"bit\", '101'::\"bit\"",
+        "SELECT json_build_object('a', t, 'b', 2), json_build_array(t, a) FROM (SELECT 1 AS a, 'x' AS b) t",
+        "SELECT jsonb_build_object('a', t), jsonb_build_array(t, 1), json_build_object('t', t.a) FROM (SELECT 1 AS a) t",
+        "SELECT json_object_agg(a, t ORDER BY a), jsonb_object_agg(a, t) FROM (VALUES (1), (2)) t(a)",
+        "SELECT json_build_object('a', b) FROM (SELECT 1 AS a) t LEFT JOIN (SELECT 2 AS x) b ON false",
+        "SELECT json_build_object('a', a) FROM (SELECT 1 AS a) a",
+        // What the lowest value is of is known beside it.
+        "SELECT a, a = (SELECT max(a) FROM l b), a >= (SELECT min(a) AS m FROM l b), (SELECT max(a) FROM l) > '9/2'::pg_lsn FROM l ORDER BY a",
+        "SELECT '1.1.1.1'::inet < (SELECT max(n) FROM (VALUES ('9.1.1.1'::inet), ('10.1.1.1')) v(n) HAVING count(*) > 1)",
+        "SELECT 'a'::name = (SELECT min(relname) FROM pg_class), 1::oid < (SELECT max(oid) FROM pg_class)",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+    for statement in [
+        "SELECT $0",
+        "PREPARE a AS SELECT $2::int",
+        "PREPARE b(int) AS SELECT $2::int",
+        "EXECUTE b(1, 2)",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    for client in [&tide, &pg] {
+        let refused = client.prepare("SELECT $3::int, $1::text").await;
+        let refused = refused.expect_err("nothing tells what $2 is");
+        let refused = refused.as_db_error().unwrap();
+        let message = "could not determine data type of parameter $2";
+        assert_eq!(
+            (refused.code().code(), refused.message()),
+            ("42P18", message)
+        );
+    }
+}
