@@ -248,10 +248,26 @@ async fn rows_bits_and_lowest_values_as_parts_of_others() {
         "PREPARE a AS SELECT $2::int",
         "PREPARE b(int) AS SELECT $2::int",
         "EXECUTE b(1, 2)",
+        "SELECT 12::timestamp",
+        "SELECT 1::date",
+        "SELECT 'int4'::name::regtype, 23::int2::regtype, 1259::bigint::regclass, 'pg_class'::varchar::regclass, NULL::regclass",
+        "SELECT timestamp '2020-01-01' AT TIME ZONE interval '1 day'",
+        "SELECT timezone(interval '1 mon -3 days 04:05:06.789', timetz '00:00-11')",
+        "SELECT timezone(interval '2 hours', timestamptz '2020-01-01 00:00+00') AT TIME ZONE 'UTC'",
+        "SELECT make_interval(1, 2, 3, 4, 5, 6, 'NaN')",
+        "SELECT json_array_elements('{}'), json_array_elements_text('1')",
+        "SELECT json_array_elements_text('1')",
+        "SELECT jsonb_array_elements('{}')",
     ] {
         pair.same_or_fail(statement);
     }
     for client in [&tide, &pg] {
+        for value in ["true", "timestamp '2020-01-01'", "'{}'::jsonb", "1.5"] {
+            let cast = client.query(&format!("SELECT {value}::regclass"), &[]).await;
+            let refused = cast.expect_err(value);
+            let refused = refused.as_db_error().unwrap();
+            assert_eq!(refused.code().code(), "42846", "{refused}");
+        }
         let refused = client.prepare("SELECT $3::int, $1::text").await;
         let refused = refused.expect_err("nothing tells what $2 is");
         let refused = refused.as_db_error().unwrap();

@@ -414,10 +414,17 @@ impl JsonFunction {
             },
             Op::Elements { text } => {
                 if scan::kind(json) != Kind::Array {
-                    return Err(refused(match scan::kind(json) {
-                        Kind::Object => "cannot extract elements from an object",
-                        _ => "cannot extract elements from a scalar",
-                    }));
+                    let is_object = scan::kind(json) == Kind::Object;
+                    if self.jsonb {
+                        let what = if is_object { "an object" } else { "a scalar" };
+                        return Err(refused(&format!("cannot extract elements from {what}")));
+                    }
+                    let name = match text {
+                        true => "json_array_elements_text",
+                        false => "json_array_elements",
+                    };
+                    let what = if is_object { "non-array" } else { "scalar" };
+                    return Err(refused(&format!("cannot call {name} on a {what}")));
                 }
                 let elements = scan::elements(json);
                 Datum::Array(elements.into_iter().map(|e| raw(Some(e), text)).collect())
