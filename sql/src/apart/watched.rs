@@ -15,7 +15,7 @@ use datafusion::common::exec_err;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::unnest::UnnestExec;
@@ -30,7 +30,14 @@ const ROWS_MAX: usize = 8192;
 /// No more than so many bytes of rows are given at a time, but for one row that is larger.
 const BYTES_MAX: usize = 4 << 20;
 
-/// How many rows are given at a time: one at first, as it may become large.
+/// So many rows are given at first: few, as each may become large. Not one by one, as pieces change places where a plan works on
+/// several at once, and the rows of a small table are expected in its order.
+const ROWS_FIRST: usize = 4;
+
+/// Functions of which one row may become as large as a value can be.
+const LARGE: [&str; 2] = ["array_fill", "repeat"];
+
+/// How many rows are given at a time.
 #[derive(Debug)]
 pub(crate) struct Pace {
     at_once: usize,
@@ -39,9 +46,14 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    /// One row at first, as it may become large.
     pub(crate) fn new() -> Pace {
+        Pace::from(1)
+    }
+
+    fn from(at_once: usize) -> Pace {
         Pace {
-            at_once: 1,
+            at_once,
             given: None,
         }
     }
@@ -104,7 +116,8 @@ pub(crate) fn watched(plan: Plan) -> Result<Plan> {
             None => node,
         };
         let inputs = node.children().into_iter().cloned();
-        let inputs = inputs.map(|input| Arc::new(WatchedExec(input)) as Plan);
+        let first = if may_be_large(&node)? { 1 } else { ROWS_FIRST };
+        let inputs = inputs.map(|input| Arc::new(WatchedExec { input, first }) as Plan);
         let inputs = inputs.collect();
         Ok(Transformed::yes(replace_children_if_necessary(
             node, inputs,
@@ -123,9 +136,26 @@ fn computes(node: &Plan) -> Result<bool> {
     Ok(computes && !node.children().is_empty())
 }
 
+/// Whether a node calls what makes one row as large as a value can be.
+fn may_be_large(node: &Plan) -> Result<bool> {
+    let mut found = false;
+    node.apply_expressions(&mut |expr| {
+        found |= expr.exists(|expr| {
+            let call = expr.downcast_ref::<ScalarFunctionExpr>();
+            Ok(call.is_some_and(|call| LARGE.contains(&call.name())))
+        })?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
 /// The rows of its input, a few at a time.
 #[derive(Debug)]
-struct WatchedExec(Plan);
+struct WatchedExec {
+    input: Plan,
+    /// How many at first.
+    first: usize,
+}
 
 impl DisplayAs for WatchedExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -139,11 +169,11 @@ impl ExecutionPlan for WatchedExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.0.properties()
+        self.input.properties()
     }
 
     fn children(&self) -> Vec<&Plan> {
-        vec![&self.0]
+        vec![&self.input]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
@@ -159,7 +189,8 @@ impl ExecutionPlan for WatchedExec {
 
     fn with_new_children(self: Arc<Self>, inputs: Vec<Plan>) -> Result<Plan> {
         let input = inputs.into_iter().next();
-        Ok(input.map_or(self.clone(), |input| Arc::new(WatchedExec(input))))
+        let first = self.first;
+        Ok(input.map_or(self.clone(), |input| Arc::new(WatchedExec { input, first })))
     }
 
     fn execute(
@@ -168,14 +199,14 @@ impl ExecutionPlan for WatchedExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let stop = context.session_config().get_extension::<Stop>();
-        let rows = self.0.execute(partition, context)?;
+        let rows = self.input.execute(partition, context)?;
         Ok(match stop {
             None => rows,
             Some(stop) => Box::pin(Watched {
                 rows,
                 stop,
                 begun: None,
-                pace: Pace::new(),
+                pace: Pace::from(self.first),
             }),
         })
     }
