@@ -263,7 +263,9 @@ async fn rows_bits_and_lowest_values_as_parts_of_others() {
     }
     for client in [&tide, &pg] {
         for value in ["true", "timestamp '2020-01-01'", "'{}'::jsonb", "1.5"] {
-            let cast = client.query(&format!("SELECT {value}::regclass"), &[]).await;
+            let cast = client
+                .query(&format!("SELECT {value}::regclass"), &[])
+                .await;
             let refused = cast.expect_err(value);
             let refused = refused.as_db_error().unwrap();
             assert_eq!(refused.code().code(), "42846", "{refused}");
