@@ -55,7 +55,7 @@ pub(crate) struct Flags {
     /// Largest memory of a transaction's uncommitted changes, in bytes [default: 1073741824]
     #[arg(long, env = "TIDELOG_TRANSACTION_BYTES_MAX", value_name = "BYTES")]
     transaction_bytes_max: Option<usize>,
-    /// Memory for the sorts, groups and joins of all statements together [default: half of the machine's]
+    /// Memory for the sorts, groups, joins and large results of functions of all statements together [default: half of the machine's]
     #[arg(long, env = "TIDELOG_QUERY_MEMORY", value_name = "SIZE")]
     query_memory: Option<String>,
     /// Steps at which a test ends the process: step=kill|stop|fail[@n],…

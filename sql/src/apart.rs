@@ -12,7 +12,7 @@ mod threads;
 mod watched;
 
 pub(crate) use threads::{Client, Threads};
-pub(crate) use watched::watched;
+pub(crate) use watched::{Pace, watched};
 
 /// Functions that give no more than they are given, and soon, besides ours of the names `pg_…`; `?column?` are the operators of
 /// json and of times.

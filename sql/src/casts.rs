@@ -241,7 +241,13 @@ pub(crate) fn rewrite(
         cast.expr = Box::new(Expr::Literal(ScalarValue::Int32(Some(number)), None));
     }
     if !known::exists(from, to) {
-        return Err(external(no_cast(from, to)));
+        let small = |number: i64| i32::try_from(number).is_ok();
+        return Err(external(match &*cast.expr {
+            Expr::Literal(ScalarValue::Int64(Some(number)), _) if small(*number) => {
+                no_cast(ColumnType::Int4, to)
+            }
+            _ => no_cast(from, to),
+        }));
     }
     if let Some(conversion) = conversion(from, to) {
         let value = match (from, to) {
@@ -264,6 +270,14 @@ pub(crate) fn rewrite(
         return Err(external(no_cast(from, to)));
     }
     Ok(Transformed::no(Expr::Cast(cast)))
+}
+
+/// 42846 where a value of one type is not cast to another.
+pub(crate) fn check(from: ColumnType, to: ColumnType) -> Result<()> {
+    match known::exists(from, to) {
+        true => Ok(()),
+        false => Err(external(no_cast(from, to))),
+    }
 }
 
 fn no_cast(from: ColumnType, to: ColumnType) -> SqlError {

@@ -40,7 +40,7 @@ pub(crate) mod varying;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, FixedSizeBinaryBuilder, Int64Array};
+use arrow::array::{Array, ArrayRef, FixedSizeBinaryBuilder, Int64Array};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -48,12 +48,14 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
-use tidelog_storage::{ColumnType, PrintedType, Store};
+use tidelog_storage::datum::datum_at;
+use tidelog_storage::{ColumnType, DatumRef, PrintedType, Store};
 
 use crate::error::SqlError;
 use crate::output;
 use crate::text::Style;
 
+pub(crate) use call::dsl::BYTES_MAX;
 pub(crate) use conditional::{
     ARRAY, AS_FLOAT, CASE, CASE_OF, COLLATED, DISTINCT, NEGATIVE, NOT_DISTINCT, POSITIVE,
 };
@@ -119,8 +121,8 @@ pub(crate) fn is_missing(name: &str) -> bool {
     missing::function(name).is_some()
 }
 
-/// The arguments as arrays of the Arrow types of their columns, whether one value is that of all rows, which it is for
-/// constants unless the function is volatile, and how many rows they have then.
+/// The arguments as arrays of the Arrow types of their columns, those of one value with one row (`value_at`), whether one result is
+/// that of all rows, which it is for constants unless the function is volatile, and for how many rows results are to be made.
 fn arrays(args: &ScalarFunctionArgs, is_volatile: bool) -> Result<(Vec<ArrayRef>, bool, usize)> {
     let external = |error: SqlError| DataFusionError::External(Box::new(error));
     let constant = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(_));
@@ -131,7 +133,10 @@ fn arrays(args: &ScalarFunctionArgs, is_volatile: bool) -> Result<(Vec<ArrayRef>
         .iter()
         .zip(&args.arg_fields)
         .map(|(arg, field)| {
-            let array = arg.to_array(rows)?;
+            let array = match arg {
+                ColumnarValue::Array(array) => array.clone(),
+                ColumnarValue::Scalar(value) => value.to_array()?,
+            };
             if array.data_type().is_null() {
                 return Ok(array);
             }
@@ -140,6 +145,11 @@ fn arrays(args: &ScalarFunctionArgs, is_volatile: bool) -> Result<(Vec<ArrayRef>
         })
         .collect::<Result<_>>()?;
     Ok((arrays, scalar, rows))
+}
+
+/// The value that one of `arrays` has in a row.
+fn value_at(array: &dyn Array, row: usize) -> Option<DatumRef<'_>> {
+    datum_at(array, if array.len() == 1 { 0 } else { row })
 }
 
 /// A function without arguments whose value the session fixes (`current_user`).

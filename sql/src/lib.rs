@@ -40,6 +40,7 @@ mod parse;
 mod plan;
 pub mod precision;
 mod provider;
+mod query_memory;
 mod returning;
 mod row;
 pub mod scram;

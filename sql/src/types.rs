@@ -390,7 +390,6 @@ const KNOWN_UNSUPPORTED: &[&str] = &[
     "circle",
     "xid",
     "cid",
-    "tid",
     "tsvector",
     "tsquery",
     "numrange",
@@ -500,7 +499,8 @@ fn custom(
         ("name", 0) => Ok(ColumnType::Name),
         ("oid", 0) => Ok(ColumnType::Oid),
         ("regproc", 0) => Ok(ColumnType::Regproc),
-        ("bit", 0) => Ok(ColumnType::Bit(Some(1))),
+        // Who writes `"bit"` or `pg_catalog.bit` has one of any length.
+        ("bit", 0) => Ok(ColumnType::Bit(None)),
         ("varbit", 0) => Ok(ColumnType::Varbit(None)),
         ("bit" | "varbit", 1) => {
             let length = number(0).ok_or_else(|| invalid("invalid type modifier"))?;

@@ -222,3 +222,61 @@ async fn keys_of_groups_and_frames_that_are_computed() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_bits_and_lowest_values_as_parts_of_others() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE l (a pg_lsn); INSERT INTO l VALUES ('9/1'), ('10/1');");
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT (ROW(1, 2)).f1, (ROW(a, 2)).f1 + (ROW(1, a)).f2 FROM (SELECT 5 AS a) t",
+        "SELECT bit '101', bit '101' || bit '1', pg_typeof(bit '101'), bit 'x1F', bit(2) '101', bit varying '101', bit '', b'101'::\"bit\", '101'::\"bit\"",
+        "SELECT json_build_object('a', t, 'b', 2), json_build_array(t, a) FROM (SELECT 1 AS a, 'x' AS b) t",
+        "SELECT jsonb_build_object('a', t), jsonb_build_array(t, 1), json_build_object('t', t.a) FROM (SELECT 1 AS a) t",
+        "SELECT json_object_agg(a, t ORDER BY a), jsonb_object_agg(a, t) FROM (VALUES (1), (2)) t(a)",
+        "SELECT json_build_object('a', b) FROM (SELECT 1 AS a) t LEFT JOIN (SELECT 2 AS x) b ON false",
+        "SELECT json_build_object('a', a) FROM (SELECT 1 AS a) a",
+        // What the lowest value is of is known beside it.
+        "SELECT a, a = (SELECT max(a) FROM l b), a >= (SELECT min(a) AS m FROM l b), (SELECT max(a) FROM l) > '9/2'::pg_lsn FROM l ORDER BY a",
+        "SELECT '1.1.1.1'::inet < (SELECT max(n) FROM (VALUES ('9.1.1.1'::inet), ('10.1.1.1')) v(n) HAVING count(*) > 1)",
+        "SELECT 'a'::name = (SELECT min(relname) FROM pg_class), 1::oid < (SELECT max(oid) FROM pg_class)",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+    for statement in [
+        "SELECT $0",
+        "PREPARE a AS SELECT $2::int",
+        "PREPARE b(int) AS SELECT $2::int",
+        "EXECUTE b(1, 2)",
+        "SELECT 12::timestamp",
+        "SELECT 1::date",
+        "SELECT 'int4'::name::regtype, 23::int2::regtype, 1259::bigint::regclass, 'pg_class'::varchar::regclass, NULL::regclass",
+        "SELECT timestamp '2020-01-01' AT TIME ZONE interval '1 day'",
+        "SELECT timezone(interval '1 mon -3 days 04:05:06.789', timetz '00:00-11')",
+        "SELECT timezone(interval '2 hours', timestamptz '2020-01-01 00:00+00') AT TIME ZONE 'UTC'",
+        "SELECT make_interval(1, 2, 3, 4, 5, 6, 'NaN')",
+        "SELECT json_array_elements('{}'), json_array_elements_text('1')",
+        "SELECT json_array_elements_text('1')",
+        "SELECT jsonb_array_elements('{}')",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    for client in [&tide, &pg] {
+        for value in ["true", "timestamp '2020-01-01'", "'{}'::jsonb", "1.5"] {
+            let cast = client
+                .query(&format!("SELECT {value}::regclass"), &[])
+                .await;
+            let refused = cast.expect_err(value);
+            let refused = refused.as_db_error().unwrap();
+            assert_eq!(refused.code().code(), "42846", "{refused}");
+        }
+        let refused = client.prepare("SELECT $3::int, $1::text").await;
+        let refused = refused.expect_err("nothing tells what $2 is");
+        let refused = refused.as_db_error().unwrap();
+        let message = "could not determine data type of parameter $2";
+        assert_eq!(
+            (refused.code().code(), refused.message()),
+            ("42P18", message)
+        );
+    }
+}

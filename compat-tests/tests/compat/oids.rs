@@ -113,3 +113,76 @@ async fn numbers_of_transactions_as_parameters() {
         }
     }
 }
+
+/// Rows without a key are told apart by their places, whichever these are.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ctid_of_a_row_is_its_own() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE q (id int, k text);
+         INSERT INTO q VALUES (1, 'a'), (2, 'a'), (3, 'b'), (4, 'b'), (5, 'c');",
+    );
+    let (tide, pg) = pair.connect().await;
+    for (cold, newest) in [(false, 6), (true, 16)] {
+        if cold {
+            tide.batch_execute("CALL tidelog.flush('q')").await.unwrap();
+        }
+        for query in [
+            "SELECT pg_typeof(ctid), ctid IS NULL, ctid::text ~ '^[(][0-9]+,[0-9]+[)]$', count(*) OVER (PARTITION BY ctid) FROM q",
+            "SELECT q.*, CTID = q.ctid, k FROM public.q ORDER BY ctid, id",
+            "SELECT id FROM q WHERE ctid BETWEEN '(0,0)'::tid AND '(4294967295,0)'::tid ORDER BY id",
+            "SELECT id FROM q WHERE EXISTS (SELECT 1 FROM q b WHERE b.k = q.k AND b.ctid > q.ctid) ORDER BY id",
+            "SELECT id, ctid = (SELECT max(ctid) FROM q b WHERE b.k = q.k) FROM q ORDER BY id",
+            "SELECT l.id, r.ctid IS NULL FROM q l LEFT JOIN q r ON l.ctid = r.ctid AND r.id > 2 ORDER BY l.id",
+            "SELECT x.id FROM (SELECT ctid, id FROM q) x WHERE x.ctid IN (SELECT ctid FROM q WHERE k = 'b') ORDER BY 1",
+            "SELECT id FROM q WHERE (ctid, id) IN (SELECT ctid, min(id) FROM q GROUP BY ctid) ORDER BY 1",
+            "SELECT id, row_number() OVER (PARTITION BY k ORDER BY ctid DESC) FROM q ORDER BY id",
+            "DELETE FROM q WHERE ctid IN (SELECT max(ctid) FROM q GROUP BY k HAVING count(*) > 1)",
+            "SELECT * FROM q ORDER BY id",
+            "DELETE FROM q WHERE ctid = ANY (ARRAY(SELECT ctid FROM q ORDER BY id DESC OFFSET 2))",
+            "SELECT * FROM q ORDER BY id",
+            "SELECT id FROM q WHERE ctid = '(0,0)' OR ctid IN ('(1,0)', '(2,0)'::tid)",
+            "SELECT '(0,1)'::tid < '(1,0)'::tid, '(10,1)'::tid > '(9,1)'::tid, '(4294967295,65535)'::tid::text",
+        ] {
+            same_answers(&tide, &pg, query).await;
+        }
+        pair.same_or_fail("SELECT '(1,65536)'::tid");
+        pair.same_or_fail("SELECT id FROM q WHERE ctid = 'x'");
+        let more =
+            format!("INSERT INTO q SELECT n, 'n' FROM generate_series({newest}, {newest} + 3) n");
+        pair.run(&more);
+        for statement in [
+            "DELETE FROM q a USING q b WHERE a.k = b.k AND a.ctid < b.ctid",
+            "WITH d AS (SELECT ctid, row_number() OVER (ORDER BY id DESC) AS n FROM q) DELETE FROM q USING d WHERE q.ctid = d.ctid AND d.n > 2",
+            "SELECT * FROM q ORDER BY id",
+            "DELETE FROM q WHERE ctid = (SELECT ctid FROM q ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *",
+            "UPDATE q SET k = x.k || 'z' FROM (SELECT ctid, k FROM q) x WHERE q.ctid = x.ctid RETURNING q.*",
+        ] {
+            pair.same(statement);
+        }
+        for client in [&tide, &pg] {
+            let place = client.query_one("SELECT ctid::text FROM q", &[]).await;
+            let place: String = place.unwrap().get(0);
+            let update = format!("UPDATE q SET k = 'k' WHERE ctid = '{place}'");
+            assert_eq!(client.execute(&update, &[]).await.unwrap(), 1);
+            let gone = format!("SELECT 1 FROM q WHERE ctid = '{place}'::tid");
+            assert!(client.query(&gone, &[]).await.unwrap().is_empty());
+        }
+        pair.run("INSERT INTO q VALUES (11, 'a'), (12, 'a'), (13, 'b')");
+        pair.same("SELECT * FROM q ORDER BY id");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrays_of_subqueries_have_their_elements_types() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT pg_typeof(ARRAY(SELECT 'a'::varchar(3))), pg_typeof(ARRAY(SELECT 'a'::name)), pg_typeof(ARRAY(SELECT 'a'::char(3)))",
+        "SELECT ARRAY(SELECT 'pg_class'::regclass), ARRAY(SELECT 1::oid), ARRAY(SELECT b'1'), ARRAY(SELECT '{1,2}'::int[])",
+        "SELECT '1.2.3.4'::inet = ANY (ARRAY(SELECT '1.2.3.4'::inet)), 'pg_class'::regclass = ANY (ARRAY(SELECT 'pg_class'::regclass))",
+        "SELECT ARRAY(SELECT 'a'::name) = ARRAY['a']::name[], unnest(ARRAY(SELECT '1.2.3.4'::inet))",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+}

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use tidelog_compat_tests::Server;
+use tidelog_compat_tests::{Feed, Server};
 
 use crate::pair::{Pair, text};
 
@@ -462,6 +462,48 @@ async fn what_needs_too_much_memory_is_refused() {
         "SELECT count(DISTINCT i), count(DISTINCT i % 7) FROM generate_series(1, 20000) AS i";
     let row = client.query_one(small, &[]).await.unwrap();
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (20000, 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_results_of_functions_count_as_memory_of_queries() {
+    let server = Server::start_with(&["--query-memory", "64MB"]);
+    let client = server.peer().connect().await;
+    // Small at first, then together more than Arrow's offsets reach.
+    let skewed = "SELECT max(length(repeat('x', CASE WHEN g > 3000 THEN 10000000 ELSE 1 END)))
+                  FROM generate_series(1, 3400) AS g";
+    for sql in [
+        skewed,
+        "SELECT length(repeat('x', 100000000))",
+        "SELECT length(decode(repeat('x', 40000000 + g), 'escape')) FROM generate_series(1, 2) AS g",
+        "SELECT length(replace(repeat('x', 1000000 + g), 'x', repeat('y', 100)))
+         FROM generate_series(1, 4) AS g",
+        "SELECT array_length(string_to_array(repeat('a,', 5000000), ','), 1)",
+    ] {
+        let Err(refused) = client.query(sql, &[]).await else {
+            panic!("{sql} is answered");
+        };
+        let refused = refused.as_db_error().expect(sql);
+        assert_eq!(refused.code().code(), "53200", "{sql}: {refused}");
+    }
+    // One after the other they fit, also for a subscriber.
+    let rows = |from: i32| {
+        format!(
+            "INSERT INTO t SELECT g, repeat('x', 100000) FROM generate_series({from}, {}) AS g",
+            from + 19
+        )
+    };
+    let table = "CREATE TABLE t (id int PRIMARY KEY, b text)";
+    client.batch_execute(table).await.unwrap();
+    client.batch_execute(&rows(1)).await.unwrap();
+    let sum = "SELECT sum(length(repeat(b, 200))) FROM t";
+    let row = client.query_one(sum, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 400_000_000);
+    let subscribe = "SUBSCRIBE TO t WHERE md5(repeat(b, 200 + id)) <> 'a'";
+    let mut feed = Feed::open(&server.peer(), subscribe);
+    let (snapshot, _) = feed.until_ready().await;
+    assert_eq!(snapshot.len(), 20);
+    client.batch_execute(&rows(21)).await.unwrap();
+    assert_eq!(feed.take(20).await.len(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

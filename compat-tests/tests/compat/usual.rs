@@ -68,7 +68,7 @@ async fn upserts() {
     let (tide, _) = pair.connect().await;
     for (column, statement) in [
         ("xmin", "SELECT xmin FROM ups"),
-        ("ctid", "SELECT ctid, id FROM ups"),
+        ("ctid", "UPDATE ups SET n = 1 RETURNING ctid"),
         ("xmax", "UPDATE ups SET n = 1 RETURNING xmax"),
     ] {
         let error = tide.batch_execute(statement).await.expect_err(statement);

@@ -144,6 +144,15 @@ pub(super) fn write_value(
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }
 
+/// Refuses the type that has places of rows here which do not fit its six bytes.
+pub(super) fn has_binary(ty: ColumnType) -> Result<(), SqlError> {
+    let element = ty.elements().map_or(ty, ColumnType::from);
+    match element == ColumnType::Printed(tidelog_storage::PrintedType::Tid) {
+        true => Err(SqlError::unsupported("type tid in binary format")),
+        false => Ok(()),
+    }
+}
+
 fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: &mut BytesMut) {
     match value {
         DatumRef::Null => {}

@@ -86,6 +86,10 @@ impl<'a> RowWriter<'a> {
         out.put_u16(u16::try_from(self.columns.len()).unwrap_or(u16::MAX));
         for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
             let format = self.formats.of(index);
+            let value = value.and_then(|value| match format {
+                Format::Binary => encode::has_binary(column.ty).map(|()| value),
+                Format::Text => Ok(value),
+            });
             match value {
                 Ok(value) if column.vector && format == Format::Text => {
                     encode::write_vector(value, out);

@@ -1,5 +1,5 @@
-//! Where a plan computes something of rows it gets them a few at a time, as many as take some milliseconds, and none once
-//! nobody waits for the statement.
+//! Where a plan computes something of rows it gets them a few at a time, as many as take some milliseconds and are no more than some
+//! megabytes, and none once nobody waits for the statement.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use arrow::array::UInt32Array;
+use arrow::array::{Array, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -15,18 +15,64 @@ use datafusion::common::exec_err;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{Stream, StreamExt};
 
-/// Rows are given twice as many at a time, or half as many, until what is done with them takes so long.
-const AT_LEAST: Duration = Duration::from_millis(5);
+/// Rows are given twice as many at a time, or half as many, until what is done with them takes so long: as long as it takes to
+/// write some ten megabytes.
+const AT_LEAST: Duration = Duration::from_millis(1);
 const AT_MOST: Duration = Duration::from_millis(20);
-/// Few, as each may become large.
-const ROWS_FIRST: usize = 4;
 const ROWS_MAX: usize = 8192;
+/// No more than so many bytes of rows are given at a time, but for one row that is larger.
+const BYTES_MAX: usize = 4 << 20;
+
+/// So many rows are given at first: few, as each may become large. Not one by one, as pieces change places where a plan works on
+/// several at once, and the rows of a small table are expected in its order.
+const ROWS_FIRST: usize = 4;
+
+/// Functions of which one row may become as large as a value can be.
+const LARGE: [&str; 2] = ["array_fill", "repeat"];
+
+/// How many rows are given at a time.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    at_once: usize,
+    /// When rows were last given.
+    given: Option<Instant>,
+}
+
+impl Pace {
+    /// One row at first, as it may become large.
+    pub(crate) fn new() -> Pace {
+        Pace::from(1)
+    }
+
+    fn from(at_once: usize) -> Pace {
+        Pace {
+            at_once,
+            given: None,
+        }
+    }
+
+    /// How many are given next, which begins when what was done with those before is done.
+    pub(crate) fn next(&mut self) -> usize {
+        match self.given.take().map(|given| given.elapsed()) {
+            Some(took) if took > AT_MOST => self.at_once = (self.at_once / 2).max(1),
+            Some(took) if took < AT_LEAST => self.at_once = (2 * self.at_once).min(ROWS_MAX),
+            _ => (),
+        }
+        self.at_once
+    }
+
+    /// They are given now.
+    pub(crate) fn give(&mut self) {
+        self.given = Some(Instant::now());
+    }
+}
 
 /// Whether nobody waits for a statement any more.
 #[derive(Debug, Default)]
@@ -64,8 +110,14 @@ pub(crate) fn watched(plan: Plan) -> Result<Plan> {
         if !computes(&node)? {
             return Ok(Transformed::no(node));
         }
+        // What passes goes on at once: rows that wait to be more may be large.
+        let node = match node.downcast_ref::<FilterExec>() {
+            Some(filter) => Arc::new(filter.with_batch_size(1)?) as Plan,
+            None => node,
+        };
         let inputs = node.children().into_iter().cloned();
-        let inputs = inputs.map(|input| Arc::new(WatchedExec(input)) as Plan);
+        let first = if may_be_large(&node)? { 1 } else { ROWS_FIRST };
+        let inputs = inputs.map(|input| Arc::new(WatchedExec { input, first }) as Plan);
         let inputs = inputs.collect();
         Ok(Transformed::yes(replace_children_if_necessary(
             node, inputs,
@@ -84,9 +136,26 @@ fn computes(node: &Plan) -> Result<bool> {
     Ok(computes && !node.children().is_empty())
 }
 
+/// Whether a node calls what makes one row as large as a value can be.
+fn may_be_large(node: &Plan) -> Result<bool> {
+    let mut found = false;
+    node.apply_expressions(&mut |expr| {
+        found |= expr.exists(|expr| {
+            let call = expr.downcast_ref::<ScalarFunctionExpr>();
+            Ok(call.is_some_and(|call| LARGE.contains(&call.name())))
+        })?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
 /// The rows of its input, a few at a time.
 #[derive(Debug)]
-struct WatchedExec(Plan);
+struct WatchedExec {
+    input: Plan,
+    /// How many at first.
+    first: usize,
+}
 
 impl DisplayAs for WatchedExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -100,11 +169,11 @@ impl ExecutionPlan for WatchedExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.0.properties()
+        self.input.properties()
     }
 
     fn children(&self) -> Vec<&Plan> {
-        vec![&self.0]
+        vec![&self.input]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
@@ -120,7 +189,8 @@ impl ExecutionPlan for WatchedExec {
 
     fn with_new_children(self: Arc<Self>, inputs: Vec<Plan>) -> Result<Plan> {
         let input = inputs.into_iter().next();
-        Ok(input.map_or(self.clone(), |input| Arc::new(WatchedExec(input))))
+        let first = self.first;
+        Ok(input.map_or(self.clone(), |input| Arc::new(WatchedExec { input, first })))
     }
 
     fn execute(
@@ -129,15 +199,14 @@ impl ExecutionPlan for WatchedExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let stop = context.session_config().get_extension::<Stop>();
-        let rows = self.0.execute(partition, context)?;
+        let rows = self.input.execute(partition, context)?;
         Ok(match stop {
             None => rows,
             Some(stop) => Box::pin(Watched {
                 rows,
                 stop,
                 begun: None,
-                at_once: ROWS_FIRST,
-                given: None,
+                pace: Pace::from(self.first),
             }),
         })
     }
@@ -148,16 +217,25 @@ struct Watched {
     stop: Arc<Stop>,
     /// A batch, and how many of its rows were given.
     begun: Option<(RecordBatch, usize)>,
-    at_once: usize,
-    /// When rows were last given.
-    given: Option<Instant>,
+    pace: Pace,
+}
+
+/// About so many bytes are some rows of a batch.
+fn bytes_of(batch: &RecordBatch, from: usize, rows: usize) -> Result<usize> {
+    let columns = batch.columns().iter();
+    let bytes = columns.map(|column| column.to_data().slice(from, rows).get_slice_memory_size());
+    Ok(bytes.sum::<std::result::Result<usize, _>>()?)
 }
 
 impl Watched {
     /// As many rows of a batch as are to be given now. A part of it has buffers of its own: who gathers rows counts no more memory
     /// than they take.
-    fn next_of(&mut self, batch: RecordBatch, from: usize) -> Result<RecordBatch> {
-        let to = (from + self.at_once).min(batch.num_rows());
+    fn next_of(&mut self, batch: RecordBatch, from: usize, at_once: usize) -> Result<RecordBatch> {
+        let mut rows = at_once.min(batch.num_rows() - from);
+        while rows > 1 && bytes_of(&batch, from, rows)? > BYTES_MAX {
+            rows /= 2;
+        }
+        let to = from + rows;
         if (from, to) == (0, batch.num_rows()) {
             return Ok(batch);
         }
@@ -180,17 +258,13 @@ impl Stream for Watched {
         if self.stop.0.load(Ordering::Relaxed) {
             return Poll::Ready(Some(exec_err!("nobody waits for it")));
         }
-        match self.given.take().map(|given| given.elapsed()) {
-            Some(took) if took > AT_MOST => self.at_once = (self.at_once / 2).max(1),
-            Some(took) if took < AT_LEAST => self.at_once = (2 * self.at_once).min(ROWS_MAX),
-            _ => (),
-        }
+        let at_once = self.pace.next();
         let next = match self.begun.take() {
-            Some((batch, from)) => Some(self.next_of(batch, from)),
+            Some((batch, from)) => Some(self.next_of(batch, from, at_once)),
             None => ready!(self.rows.poll_next_unpin(cx))
-                .map(|batch| batch.and_then(|batch| self.next_of(batch, 0))),
+                .map(|batch| batch.and_then(|batch| self.next_of(batch, 0, at_once))),
         };
-        self.given = Some(Instant::now());
+        self.pace.give();
         Poll::Ready(next)
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::ResourcesExhausted(what) => {
             tracing::info!(what = plain(what), "a statement ran out of memory");
             SqlError::new(ErrorKind::OutOfMemory, "out of memory")
-                .detail("Sorts, groups and joins of all statements have no more memory than query_memory says.")
+                .detail("Sorts, groups, joins and results of functions of all statements have no more memory than query_memory says.")
                 .hint("Have the statement gather fewer rows, or raise query_memory in the server's settings.")
         }
         DataFusionError::ObjectStore(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
@@ -185,6 +185,7 @@ fn from_execution(what: &str) -> SqlError {
 /// A message of DataFusion's whose meaning is known.
 fn known(what: &str) -> Option<SqlError> {
     names(what)
+        .or_else(|| parameters(what))
         .or_else(|| grouping(what))
         .or_else(|| shapes(what))
         .or_else(|| types(what))
@@ -241,6 +242,13 @@ fn names(what: &str) -> Option<SqlError> {
         return Some(SqlError::new(ErrorKind::DuplicateAlias, what));
     }
     None
+}
+
+/// Parameters.
+fn parameters(what: &str) -> Option<SqlError> {
+    let (_, name) = what.split_once("Invalid placeholder, zero is not a valid index: ")?;
+    let message = format!("there is no parameter {name}");
+    Some(SqlError::new(ErrorKind::UndefinedParameter, message))
 }
 
 /// Grouping, windows, DISTINCT and ORDER BY.

@@ -18,10 +18,11 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::datum::{self, ColumnBuilder, datum_at};
+use tidelog_storage::datum::{self, ColumnBuilder};
 use tidelog_storage::{ColumnType, Datum, DatumRef, Dimension, ElementType, Elements};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::query_memory::Made;
 use crate::{output, text};
 
 pub(crate) use compared::compare;
@@ -708,19 +709,22 @@ impl ScalarUDFImpl for ArrayFunction {
             .and_then(std::result::Result::ok)
             .and_then(ColumnType::elements);
         let trims = matches!(element, Some(ElementType::Bpchar(_)));
+        let mut made = Made::new(&args.config_options);
         let mut values = Vec::with_capacity(rows);
         for row in 0..rows {
             let row = arrays.iter().map(|array| {
-                datum_at(array.as_ref(), row).ok_or_else(|| {
+                super::value_at(array.as_ref(), row).ok_or_else(|| {
                     let message = format!("{} of {}", self.name, array.data_type());
                     DataFusionError::NotImplemented(message)
                 })
             });
             let row = row.collect::<Result<Vec<_>>>()?;
-            values.push(self.eval(&row, base, trims)?);
+            let value = self.eval(&row, base, trims)?;
+            made.count(&value)?;
+            values.push(value);
         }
         let ty = args.return_field.data_type();
-        let result = build(ty, &args.return_field, &values)?;
+        let result = made.kept(build(ty, &args.return_field, &values)?)?;
         Ok(match scalar {
             true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
             false => ColumnarValue::Array(result),

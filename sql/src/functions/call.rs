@@ -4,7 +4,7 @@
 //! knows only its name; when the plan stands, [`Overloaded::resolve`] says which overload it is, so that later
 //! rewrites cannot change that.
 
-pub(super) mod dsl;
+pub(crate) mod dsl;
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -19,12 +19,13 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     TypeSignature, Volatility,
 };
-use tidelog_storage::datum::{ColumnBuilder, Numeric, datum_at};
+use tidelog_storage::datum::{ColumnBuilder, Numeric};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
 use super::decimal::Decimal;
 use super::special;
 use crate::error::{ErrorKind, SqlError};
+use crate::query_memory::Made;
 use crate::text::{self, Style, number};
 use crate::{output, precision, types};
 
@@ -745,17 +746,19 @@ impl ScalarUDFImpl for Resolved {
             types: &self.given,
         };
         let mut builder = ColumnBuilder::new(self.result);
+        let mut made = Made::new(&args.config_options);
         let (mut lengths, mut present) = (Vec::new(), Vec::new());
         let mut values = Vec::with_capacity(arrays.len());
         for row in 0..rows {
             values.clear();
             for array in &arrays {
-                values.push(datum_at(array.as_ref(), row).ok_or_else(|| {
+                values.push(super::value_at(array.as_ref(), row).ok_or_else(|| {
                     let what = format!("{}() of {}", self.function.name, array.data_type());
                     external(SqlError::unsupported(what))
                 })?);
             }
             let value = self.function.call(&env, &values).map_err(external)?;
+            made.count(&value)?;
             match (self.function.set, &value) {
                 (false, value) => self.append(&mut builder, value)?,
                 (true, Datum::Array(items)) => {
@@ -771,7 +774,7 @@ impl ScalarUDFImpl for Resolved {
                 }
             }
         }
-        let mut result = builder.finish();
+        let mut result = made.kept(builder.finish())?;
         if self.function.set {
             if i32::try_from(result.len()).is_err() {
                 return Err(external(SqlError::new(

@@ -8,7 +8,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             .iter()
             .enumerate()
             .map(|(at, value)| output(env, at, *value));
-        string(parts.collect::<String>())
+        joined(parts)
     })
     .variadic()
     .called_on_null()
@@ -18,33 +18,37 @@ pub(super) const FUNCTIONS: &[Function] = &[
             return Ok(Datum::Null);
         };
         let given = (1..args.len()).filter_map(|at| Some((at, optional(args, at)?)));
-        let parts: Vec<String> = given.map(|(at, value)| output(env, at, value)).collect();
-        string(parts.join(separator))
+        let mut out = String::new();
+        for (number, (at, value)) in given.enumerate() {
+            if number > 0 {
+                append(&mut out, separator)?;
+            }
+            append(&mut out, &output(env, at, value))?;
+        }
+        string(out)
     })
     .variadic()
     .called_on_null()
     .stable(),
     f("||", &[TEXT, ANY], T::Text, |env, args| {
-        string(format!("{}{}", text(args[0]), as_text(env, 1, args[1])))
+        joined([text(args[0]), &as_text(env, 1, args[1])])
     }),
     f("||", &[ANY, TEXT], T::Text, |env, args| {
-        string(format!("{}{}", as_text(env, 0, args[0]), text(args[1])))
+        joined([&as_text(env, 0, args[0]), text(args[1])])
     }),
     f("||", &[TEXT, TEXT], T::Text, |_, args| {
-        string(format!("{}{}", text(args[0]), text(args[1])))
+        joined([text(args[0]), text(args[1])])
     }),
     // A chain, each link of which is one of those.
     f("||", &[ANY, ANY, ANY], T::Text, |env, args| {
         let parts = args.iter().enumerate();
-        string(
-            parts
-                .map(|(at, part)| as_text(env, at, *part))
-                .collect::<String>(),
-        )
+        joined(parts.map(|(at, part)| as_text(env, at, *part)))
     })
     .variadic(),
     f("||", &[BYTEA, BYTEA], T::Bytea, |_, args| {
-        Ok(Datum::Bytea([bytes(args[0]), bytes(args[1])].concat()))
+        let (left, right) = (bytes(args[0]), bytes(args[1]));
+        may_grow(left.len(), right.len())?;
+        Ok(Datum::Bytea([left, right].concat()))
     }),
     f("format", &[TEXT], T::Text, format_text)
         .called_on_null()
@@ -158,7 +162,7 @@ fn format_text(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
     // The argument that was taken last.
     let mut last = 0;
     while let Some((before, behind)) = rest.split_once('%') {
-        out.push_str(before);
+        append(&mut out, before)?;
         if let Some(behind) = behind.strip_prefix('%') {
             out.push('%');
             rest = behind;
@@ -207,12 +211,15 @@ fn format_text(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
             ));
         }
         let padding = " ".repeat(padding);
-        match left {
-            true => out.extend([shown, padding]),
-            false => out.extend([padding, shown]),
+        let parts = match left {
+            true => [shown, padding],
+            false => [padding, shown],
+        };
+        for part in parts {
+            append(&mut out, &part)?;
         }
     }
-    out.push_str(rest);
+    append(&mut out, rest)?;
     string(out)
 }
 

@@ -16,13 +16,14 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements, PrintedType};
 
 use super::call as overloads;
 use crate::error::{ErrorKind, SqlError};
 use crate::json::{write_lines, write_string, write_value};
 use crate::output;
+use crate::query_memory::Made;
 use crate::text::Style;
 use crate::text::jsonb::scan::{self, Kind};
 use crate::text::jsonb::{canonical, object};
@@ -413,10 +414,17 @@ impl JsonFunction {
             },
             Op::Elements { text } => {
                 if scan::kind(json) != Kind::Array {
-                    return Err(refused(match scan::kind(json) {
-                        Kind::Object => "cannot extract elements from an object",
-                        _ => "cannot extract elements from a scalar",
-                    }));
+                    let is_object = scan::kind(json) == Kind::Object;
+                    if self.jsonb {
+                        let what = if is_object { "an object" } else { "a scalar" };
+                        return Err(refused(&format!("cannot extract elements from {what}")));
+                    }
+                    let name = match text {
+                        true => "json_array_elements_text",
+                        false => "json_array_elements",
+                    };
+                    let what = if is_object { "non-array" } else { "scalar" };
+                    return Err(refused(&format!("cannot call {name} on a {what}")));
                 }
                 let elements = scan::elements(json);
                 Datum::Array(elements.into_iter().map(|e| raw(Some(e), text)).collect())
@@ -681,13 +689,19 @@ impl JsonFunction {
         out
     }
 
-    fn apply(&self, arrays: &[ArrayRef], types: &[ColumnType], rows: usize) -> Result<ArrayRef> {
+    fn apply(
+        &self,
+        arrays: &[ArrayRef],
+        types: &[ColumnType],
+        rows: usize,
+        mut made: Made<'_>,
+    ) -> Result<ArrayRef> {
         let mut builder = ColumnBuilder::new(self.result_type());
         for row in 0..rows {
             let args = arrays.iter().zip(types).map(|(array, ty)| {
                 let value = match array.data_type() {
                     DataType::Null => DatumRef::Null,
-                    _ => datum_at(array.as_ref(), row).ok_or_else(|| {
+                    _ => super::value_at(array.as_ref(), row).ok_or_else(|| {
                         let message = format!("{} of {}", self.name, array.data_type());
                         DataFusionError::NotImplemented(message)
                     })?,
@@ -698,9 +712,10 @@ impl JsonFunction {
             let value = self
                 .eval(&args)
                 .map_err(|error| DataFusionError::External(Box::new(error)))?;
+            made.count(&value)?;
             builder.append(value.as_ref());
         }
-        Ok(builder.finish())
+        made.kept(builder.finish())
     }
 }
 
@@ -738,14 +753,17 @@ impl ScalarUDFImpl for JsonFunction {
             .iter()
             .zip(&types)
             .map(|(arg, ty)| {
-                let array = arg.to_array(rows)?;
+                let array = match arg {
+                    ColumnarValue::Array(array) => array.clone(),
+                    ColumnarValue::Scalar(value) => value.to_array()?,
+                };
                 match array.data_type() {
                     DataType::Null => Ok(array),
                     _ => output::conform(&array, *ty).map_err(external),
                 }
             })
             .collect::<Result<Vec<ArrayRef>>>()?;
-        let result = self.apply(&arrays, &types, rows)?;
+        let result = self.apply(&arrays, &types, rows, Made::new(&args.config_options))?;
         Ok(match scalar {
             true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
             false => ColumnarValue::Array(result),

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 use super::call;
 use crate::error::SqlError;
 
-const NAMES: [&str; 41] = [
+const NAMES: [&str; 43] = [
     // In a select list, where each row is a record.
     "json_each",
     "json_each_text",
@@ -52,6 +52,8 @@ const NAMES: [&str; 41] = [
     "xmlcomment",
     "xpath",
     "xpath_exists",
+    "pg_describe_object",
+    "pg_export_snapshot",
     "lo_create",
     "lo_import",
     "lo_unlink",

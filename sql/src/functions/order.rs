@@ -214,7 +214,7 @@ impl ScalarUDFImpl for Extreme {
             // NULLs do not count, and of equal values it is the first.
             let mut found: Option<(Vec<u8>, DatumRef<'_>)> = None;
             for array in &arrays {
-                let value = datum_at(array, row).ok_or_else(unordered)?;
+                let value = super::value_at(array, row).ok_or_else(unordered)?;
                 if value == DatumRef::Null {
                     continue;
                 }
@@ -270,7 +270,7 @@ impl ScalarUDFImpl for Framed {
         let (precision, scale) = FRAMED;
         let mut builder = ColumnBuilder::new(ColumnType::Numeric(Some(FRAMED)));
         for row in 0..rows {
-            let value = match datum_at(&arrays[0], row) {
+            let value = match super::value_at(&arrays[0], row) {
                 Some(DatumRef::Number(number)) => number,
                 _ => {
                     builder.append(DatumRef::Null);

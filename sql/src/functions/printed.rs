@@ -14,7 +14,14 @@ use super::call::dsl::*;
 use crate::text::printed;
 
 const INET: Param = Param::Of(T::Printed(PrintedType::Inet));
+const TID: Param = Param::Of(T::Printed(PrintedType::Tid));
 const POINT: Param = Param::Of(T::Printed(PrintedType::Point));
+
+/// The function that gives the `ctid` of a row with a Seq.
+pub(crate) const PLACE_OF_SEQ: &str = "pg_place_of_seq";
+
+/// The function that gives the Seq of a row with a `ctid`.
+pub(crate) const SEQ_OF_PLACE: &str = "pg_seq_of_place";
 
 pub(super) const FUNCTIONS: &[Function] = &[
     f("host", &[INET], T::Text, |_, args| {
@@ -38,6 +45,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
             ))
         },
     ),
+    f(
+        PLACE_OF_SEQ,
+        &[INT8],
+        T::Printed(PrintedType::Tid),
+        |_, args| {
+            let seq = int(args[0]).cast_unsigned();
+            string(printed::shown_tid(seq >> 16, seq as u16))
+        },
+    ),
+    f(SEQ_OF_PLACE, &[TID], T::Int8, |_, args| {
+        let place = printed::tid(text(args[0]));
+        let seq = place.map(|(block, offset)| block << 16 | u64::from(offset));
+        Ok(seq.map_or(Datum::Null, |seq| Datum::Int8(seq.cast_signed())))
+    }),
     f(
         "point",
         &[FLOAT8, FLOAT8],

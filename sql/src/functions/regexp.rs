@@ -252,22 +252,22 @@ fn replaced(args: &[DatumRef<'_>], flags: &Flags, start: usize, nth: usize) -> O
         let Some((begin, end)) = found[0] else {
             continue;
         };
-        out.push_str(&value[copied..begin]);
-        insert(&mut out, value, replacement, &found);
+        append(&mut out, &value[copied..begin])?;
+        insert(&mut out, value, replacement, &found)?;
         copied = end;
         if nth > 0 {
             break;
         }
     }
-    out.push_str(&value[copied..]);
+    append(&mut out, &value[copied..])?;
     string(out)
 }
 
 /// Appends a replacement, in which `\1` and `\&` stand for parts of the match.
-fn insert(out: &mut String, value: &str, replacement: &str, found: &Match) {
+fn insert(out: &mut String, value: &str, replacement: &str, found: &Match) -> Result<(), SqlError> {
     let mut rest = replacement;
     while let Some((before, behind)) = rest.split_once('\\') {
-        out.push_str(before);
+        append(out, before)?;
         let c = behind.chars().next();
         let number = match c {
             Some('&') => Some(0),
@@ -277,7 +277,7 @@ fn insert(out: &mut String, value: &str, replacement: &str, found: &Match) {
         rest = match (number, c) {
             (Some(number), _) => {
                 if let Some(Some((start, end))) = found.get(number as usize) {
-                    out.push_str(&value[*start..*end]);
+                    append(out, &value[*start..*end])?;
                 }
                 &behind[1..]
             }
@@ -291,7 +291,7 @@ fn insert(out: &mut String, value: &str, replacement: &str, found: &Match) {
             }
         };
     }
-    out.push_str(rest);
+    append(out, rest)
 }
 
 fn split(args: &[DatumRef<'_>], function: &str) -> Outcome {

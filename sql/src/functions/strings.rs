@@ -122,9 +122,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
-/// PostgreSQL's limit of a value's bytes.
-const BYTES_MAX: usize = 0x3fff_ffff;
-
 fn count(length: usize) -> Outcome {
     i32::try_from(length)
         .map(Datum::Int4)
@@ -195,10 +192,18 @@ fn repeat(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
 
 fn replace(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
     let (value, from, to) = (text(args[0]), text(args[1]), text(args[2]));
-    match from.is_empty() {
-        true => string(value),
-        false => string(value.replace(from, to)),
+    if from.is_empty() {
+        return string(value);
     }
+    let mut out = String::new();
+    let mut copied = 0;
+    for (at, _) in value.match_indices(from) {
+        append(&mut out, &value[copied..at])?;
+        append(&mut out, to)?;
+        copied = at + from.len();
+    }
+    append(&mut out, &value[copied..])?;
+    string(out)
 }
 
 fn translate(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {

@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
+use tidelog_storage::ColumnType;
 use tidelog_storage::datum::shaped_of;
+
+use crate::output;
 
 /// Names that no statement can write by accident.
 pub(crate) const ARRAY_OF: &str = "tidelog_array_of";
@@ -37,6 +41,22 @@ impl ScalarUDFImpl for Syntax {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// The field of an array tells what its elements are.
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let ty = output::column_type(&args.arg_fields[0]).ok();
+        if self.name == ARRAY_OF
+            && let Some(array) = ty.and_then(ColumnType::array_of)
+        {
+            return Ok(Arc::new(array.field(self.name, true)));
+        }
+        let types = args
+            .arg_fields
+            .iter()
+            .map(|field| field.data_type().clone());
+        let ty = self.return_type(&types.collect::<Vec<_>>())?;
+        Ok(Arc::new(Field::new(self.name, ty, true)))
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{ColumnType, Datum, DatumRef, Interval};
 
 use super::call::dsl::{
@@ -18,7 +18,7 @@ use super::call::dsl::{
 };
 use crate::error::{ErrorKind, SqlError};
 use crate::precision;
-use crate::text::{Style, Zone, datetime};
+use crate::text::{self, Style, Zone, datetime};
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -601,6 +601,15 @@ impl Calculation {
                         let message = format!("time zone \"{name}\" not recognized");
                         SqlError::new(ErrorKind::InvalidParameterValue, message)
                     })?,
+                    DatumRef::Interval(offset) if offset.months != 0 || offset.days != 0 => {
+                        let mut shown = String::new();
+                        let ty = ColumnType::Interval(None);
+                        text::write(*zone, ty, self.style, &mut shown);
+                        let message = format!(
+                            "interval time zone \"{shown}\" must not include months or days"
+                        );
+                        return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
+                    }
                     DatumRef::Interval(offset) => {
                         Zone::Fixed(i32::try_from(offset.micros / SECOND).unwrap_or(0))
                     }
@@ -660,6 +669,9 @@ impl Calculation {
                 let part = |at: usize| parts.get(at).and_then(|v| number(*v)).unwrap_or(0.0);
                 let months = part(0) * 12.0 + part(1);
                 let days = part(2) * 7.0 + part(3);
+                if !part(6).is_finite() {
+                    return Err(out_of_range("interval"));
+                }
                 let seconds = part(4) * 3600.0 + part(5) * 60.0 + part(6);
                 Datum::Interval(interval(
                     months as i64,
@@ -713,7 +725,8 @@ impl ScalarUDFImpl for TimeFunction {
         let mut builder = ColumnBuilder::new(self.result);
         for row in 0..rows {
             let row = arrays.iter().map(|array| {
-                datum_at(array.as_ref(), row).ok_or_else(|| external(self.calculation.wrong()))
+                super::value_at(array.as_ref(), row)
+                    .ok_or_else(|| external(self.calculation.wrong()))
             });
             let row = row.collect::<Result<Vec<_>>>()?;
             builder.append(self.calculation.eval(&row).map_err(external)?.as_ref());

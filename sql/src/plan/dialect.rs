@@ -15,8 +15,8 @@ use datafusion::sql::sqlparser::ast::{
 use crate::ddl;
 use crate::functions::array::{OVERLAPS, quantified};
 use crate::functions::{self, UNTAGGED};
-use crate::parse::parse_query;
 use crate::parse::walk::{Walk, WalkMut};
+use crate::parse::{parse_query, quoted};
 
 /// Writes these as functions.
 pub(super) fn as_functions(query: &mut ast::Query) {
@@ -312,6 +312,13 @@ impl ast::VisitorMut for Dialect {
                 let digits = Expr::Value(Value::SingleQuotedString(digits).into());
                 *expr = call(functions::bits::LITERAL, vec![digits]);
             }
+            // Of the length that it has, unlike one that is cast.
+            Expr::TypedString(typed) if typed.data_type == DataType::Bit(None) => {
+                let digits = Expr::Value(typed.value.clone());
+                let bits = call(functions::bits::LITERAL, vec![digits]);
+                let any_length = ObjectName::from(vec![quoted("bit")]);
+                *expr = cast(bits, DataType::Custom(any_length, Vec::new()));
+            }
             Expr::CompoundFieldAccess { root, access_chain } => {
                 if let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice()
                     && let Some(rows) = field_of_rows(root, &ddl::fold(field))
@@ -331,15 +338,6 @@ impl ast::VisitorMut for Dialect {
                 ..
             } if !matches!(**inner, Expr::Value(_)) => {
                 **inner = call(UNTAGGED, vec![take(inner)]);
-            }
-            // Every row lies between the first place of a table and the last.
-            Expr::Between {
-                expr: place,
-                negated: false,
-                low,
-                high,
-            } if is_ctid(place) && is_tid(low, "(0,0)") && is_tid(high, "(4294967295,0)") => {
-                *expr = Expr::Value(Value::Boolean(true).into());
             }
             Expr::Interval(interval) => {
                 if let Some((literal, data_type)) = interval_literal(interval) {
@@ -403,29 +401,6 @@ fn without_lateral(factor: &mut TableFactor) {
             index_hints: Vec::new(),
         };
     }
-}
-
-fn is_ctid(expr: &Expr) -> bool {
-    let column = match expr {
-        Expr::Identifier(column) => Some(column),
-        Expr::CompoundIdentifier(parts) => parts.last(),
-        _ => None,
-    };
-    column.is_some_and(|column| ddl::fold(column) == "ctid")
-}
-
-fn is_tid(expr: &Expr, place: &str) -> bool {
-    let Expr::Cast {
-        expr, data_type, ..
-    } = expr
-    else {
-        return false;
-    };
-    let literal = match &**expr {
-        Expr::Value(value) => value.value.clone().into_string(),
-        _ => None,
-    };
-    data_type.to_string().eq_ignore_ascii_case("tid") && literal.as_deref() == Some(place)
 }
 
 /// `(jsonb_each(value)).key`: one field of the rows of a function that returns a set of them.

@@ -663,11 +663,43 @@ pub(super) fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     if is_bare_string(expr) {
         return None;
     }
+    if let Expr::ScalarSubquery(subquery) = expr
+        && let Some(ty) = extreme_of(&subquery.subquery)
+    {
+        return Some(ty);
+    }
     let field = output::field_of(expr, schema).ok()?;
     if field.data_type().is_null() {
         return None;
     }
     output::column_type(&field).ok()
+}
+
+/// The type of a query of one `min` or `max`, of which DataFusion's do not tell it before the query is looked at.
+fn extreme_of(query: &LogicalPlan) -> Option<ColumnType> {
+    let (mut query, mut value) = (query, None);
+    loop {
+        match query {
+            LogicalPlan::Projection(projection) => {
+                value = Some(projection.expr.first()?);
+                query = &projection.input;
+            }
+            LogicalPlan::Filter(having) => query = &having.input,
+            LogicalPlan::Aggregate(aggregate) => {
+                let value = value?.clone().unalias_nested().data;
+                let called = |call: &&Expr| {
+                    call.schema_name().to_string() == value.schema_name().to_string()
+                };
+                let Expr::AggregateFunction(call) = aggregate.aggr_expr.iter().find(called)? else {
+                    return None;
+                };
+                let of = call.params.args.first()?;
+                let is_extreme = matches!(call.func.name(), "min" | "max");
+                return type_of(of, aggregate.input.schema()).filter(|_| is_extreme);
+            }
+            _ => return None,
+        }
+    }
 }
 
 /// The same, of an integer literal as PostgreSQL reads it.

@@ -168,6 +168,7 @@ impl ast::VisitorMut for Calls<'_> {
             Expr::Function(call) => {
                 self.count(call);
                 self.gather(call);
+                self.build(call);
             }
             _ => {}
         }
@@ -238,8 +239,16 @@ impl Calls<'_> {
         let ast::Value::SingleQuotedString(field) = &field.value else {
             return None;
         };
+        if call.name.to_string() != GET_FIELD {
+            return None;
+        }
+        if let Some(fields) = super::subqueries::fields(row) {
+            let number = field.strip_prefix('f')?.parse::<usize>().ok()?;
+            let field = fields.into_iter().nth(number.checked_sub(1)?);
+            return field.map(super::names::typed);
+        }
         let row = self.row(row).filter(|row| row.has(field))?;
-        (call.name.to_string() == GET_FIELD).then(|| row.column(field))
+        Some(row.column(field))
     }
 
     /// `count(t)` is that of rows, but for those that an outer join has made.
@@ -296,6 +305,34 @@ impl Calls<'_> {
             };
             if let Some(row) = row {
                 *argument = FunctionArgExpr::Expr(row);
+            }
+        }
+    }
+
+    /// Whole rows as parts of a JSON value that is built.
+    fn build(&self, call: &mut ast::Function) {
+        let name = call.name.0.last().and_then(|part| part.as_ident());
+        let is_jsonb = match name.map(ddl::fold).as_deref() {
+            Some("json_build_object" | "json_build_array" | "json_object_agg") => false,
+            Some("jsonb_build_object" | "jsonb_build_array" | "jsonb_object_agg") => true,
+            _ => return,
+        };
+        let FunctionArguments::List(list) = &mut call.args else {
+            return;
+        };
+        for argument in &mut list.args {
+            let FunctionArg::Unnamed(FunctionArgExpr::Expr(row)) = argument else {
+                continue;
+            };
+            let Some(relation) = self.row(row) else {
+                continue;
+            };
+            let object = members(relation).and_then(|members| match is_jsonb {
+                true => jsonb(&members),
+                false => json("{", &members, false),
+            });
+            if let Some(object) = object {
+                *row = if_found(relation, object);
             }
         }
     }

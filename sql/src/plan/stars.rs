@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{self, SelectItem};
 use tidelog_storage::Catalog;
 
 use super::relations::Relations;
+use super::tableoid;
 use crate::error::SqlError;
 use crate::parse::walk::WalkMut;
 use crate::provider::{SEQ, USER};
@@ -13,7 +14,7 @@ use crate::provider::{SEQ, USER};
 /// Whether a statement may name a pseudo-column.
 pub(crate) fn mentions_pseudo_columns(statement: &impl std::fmt::Display) -> bool {
     let text = statement.to_string();
-    text.contains(SEQ) || text.contains(USER)
+    text.contains(SEQ) || text.contains(USER) || tableoid::mentions_ctid(&text)
 }
 
 /// Spells out the `*` of a query over tables that show pseudo-columns.

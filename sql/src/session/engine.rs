@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::config::ConfigOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -20,6 +21,7 @@ use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
 use crate::plan::{ElementTypes, KeylessQueries, SetOperations};
+use crate::query_memory::QueryMemory;
 use crate::subscribe::Subjects;
 use crate::text::datetime::now_micros;
 
@@ -44,7 +46,7 @@ pub struct EngineOptions {
     /// How large a transaction's changes may become before they are committed, and the rows that one statement
     /// gathers for them: bytes of memory.
     pub transaction_bytes_max: usize,
-    /// How much memory the sorts, groups and joins of all statements may take together, in bytes.
+    /// How much memory the sorts, groups, joins and large results of functions of all statements may take together, in bytes.
     pub query_memory: usize,
     /// The runtime for statements that may keep a thread for long; the present one without.
     pub heavy: Option<Handle>,
@@ -95,8 +97,9 @@ impl Engine {
         options.execution.time_zone = Some("UTC".to_string());
         // What does not fit is refused: nothing is written to disk for it.
         let spills = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let memory = Arc::new(GreedyMemoryPool::new(query_memory));
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(GreedyMemoryPool::new(query_memory)))
+            .with_memory_pool(memory.clone())
             .with_disk_manager_builder(spills)
             .build_arc()
             .expect("without files nothing can fail");
@@ -128,7 +131,11 @@ impl Engine {
         aggregates.extend(functions::collected::ordered_sets().map(Arc::new));
         let windows = builder.window_functions().get_or_insert_default();
         windows.extend(functions::ranks::ranks());
-        let state = builder.build();
+        let mut state = builder.build();
+        // Functions find it where a plan runs, not where its constants are computed.
+        let mut options = ConfigOptions::clone(state.config_options());
+        options.extensions.insert(QueryMemory(memory));
+        state.execution_props_mut().config_options = Some(Arc::new(options));
         let engine = Arc::new(Engine {
             store,
             state,

@@ -402,7 +402,6 @@ pub(crate) fn physical(
     let expr = simplified(state, started, expr, schema)?;
     let props = ExecutionProps {
         query_execution_start_time: started,
-        config_options: Some(state.config_options().clone()),
         ..state.execution_props().clone()
     };
     let context = PhysicalPlanningContext::default();

@@ -1,6 +1,6 @@
 //! The statements that a client has prepared, by the protocol's Parse or by PREPARE: they share their names. EXECUTE and DEALLOCATE.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -161,6 +161,7 @@ impl Session {
         let catalog_version = self.catalog_version();
         let prepared = self.prepare(&parsed, &types).await?;
         let text = parsed.source().clone();
+        check_told(&text, &prepared, &types).inspect_err(|_| self.fail())?;
         let plan = Planned::new(parsed, prepared, catalog_version);
         Ok(self.prepared_now(Some(plan), types, text, false))
     }
@@ -264,6 +265,7 @@ impl Session {
         };
         let given = given.iter().map(ty).collect::<Result<Vec<_>, _>>()?;
         let prepared = self.prepare_inner(&parsed, &given)?;
+        check_told(whole.source(), &prepared, &given)?;
         let plan = Planned::new(parsed, prepared, catalog.version);
         let statement = self.prepared_now(Some(plan), given, whole.source().clone(), true);
         self.keep_statement(name, statement)?;
@@ -435,4 +437,29 @@ pub(super) fn name_of(name: Option<&ObjectName>) -> String {
         .and_then(|name| name.0.last())
         .and_then(|part| part.as_ident());
     last.map(ddl::fold).unwrap_or_default()
+}
+
+/// 42P18 where a parameter has no type from the client and no place in the text, as `$1` of `SELECT $2`.
+fn check_told(
+    text: &str,
+    prepared: &Prepared,
+    given: &[Option<ColumnType>],
+) -> Result<(), SqlError> {
+    let count = prepared.parameters.len();
+    let is_given = |at: &usize| given.get(*at).copied().flatten().is_some();
+    if count < 2 || (0..count).all(|at| is_given(&at)) {
+        return Ok(());
+    }
+    let numbers = text.split('$').skip(1).filter_map(|behind| {
+        let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
+        behind[..digits].parse::<usize>().ok()
+    });
+    let named: HashSet<usize> = numbers.collect();
+    match (0..count).find(|at| !is_given(at) && !named.contains(&(at + 1))) {
+        None => Ok(()),
+        Some(at) => {
+            let message = format!("could not determine data type of parameter ${}", at + 1);
+            Err(SqlError::new(ErrorKind::IndeterminateDatatype, message))
+        }
+    }
 }

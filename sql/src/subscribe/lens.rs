@@ -14,7 +14,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, Lit
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use tidelog_storage::{ColumnDef, ColumnType, DatumRef, Partition, Row, Seq, TableDef, datum, key};
 
-use crate::apart;
+use crate::apart::{Pace, is_heavy};
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
 use crate::provider::{Relation, SEQ, USER};
@@ -36,9 +36,9 @@ pub struct Lens {
     table: Arc<TableDef>,
     /// Whether `_user` stands behind `_seq`.
     user: bool,
-    /// Whether a few rows may take long.
-    heavy: bool,
     steps: Vec<Step>,
+    /// Whether a few rows may take long, or become large.
+    heavy: bool,
     /// The types of what comes out; `None` when it is the table's rows.
     types: Option<Box<[ColumnType]>>,
 }
@@ -184,8 +184,8 @@ impl Lens {
         let mut lens = Lens {
             table,
             user: false,
-            heavy: apart::is_heavy(&plan),
             steps: Vec::new(),
+            heavy: is_heavy(&plan),
             types: Some(columns.iter().map(|column| column.ty).collect()),
         };
         lens.add_steps(state, &plan)?;
@@ -325,6 +325,27 @@ impl Lens {
 
     /// What is seen of each version, in order.
     pub fn look(
+        &self,
+        versions: &[(Seq, &Partition, &Row)],
+        columns: &[ArrayRef],
+    ) -> Result<Vec<Seen>, SqlError> {
+        if !self.heavy {
+            return self.look_at_once(versions, columns);
+        }
+        let mut pace = Pace::new();
+        let mut seen = Vec::with_capacity(versions.len());
+        while seen.len() < versions.len() {
+            let from = seen.len();
+            let to = (from + pace.next()).min(versions.len());
+            let columns = columns.iter().map(|column| column.slice(from, to - from));
+            let columns: Vec<ArrayRef> = columns.collect();
+            pace.give();
+            seen.extend(self.look_at_once(&versions[from..to], &columns)?);
+        }
+        Ok(seen)
+    }
+
+    fn look_at_once(
         &self,
         versions: &[(Seq, &Partition, &Row)],
         columns: &[ArrayRef],

@@ -30,8 +30,10 @@ use super::{Showing, comments, is_system_schema, pg_catalog};
 use called::called;
 use facts::Facts;
 
+use crate::casts;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
+use crate::output;
 use crate::parse::identifier;
 use crate::types;
 
@@ -593,11 +595,20 @@ impl ScalarUDFImpl for CatalogFunction {
         Ok(self.returns.clone())
     }
 
-    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let name = self.name.as_str();
         let called = name.strip_suffix(LIST).unwrap_or(name);
         let named = called.strip_suffix("_of").or(called.strip_prefix("to_"));
-        Ok(Arc::new(match named.and_then(RegType::named) {
+        let named = named.and_then(RegType::named);
+        // What stands for a cast.
+        if let (Some(of), [arg]) = (named, args.arg_fields)
+            && name.ends_with("_of")
+            && !arg.data_type().is_null()
+            && let Ok(from) = output::column_type(arg)
+        {
+            casts::check(from, ColumnType::Reg(of))?;
+        }
+        Ok(Arc::new(match named {
             Some(of) if self.each => ColumnType::Array(ElementType::Reg(of)).field(name, true),
             Some(of) => ColumnType::Reg(of).field(name, true),
             _ if name == "to_regproc" => ColumnType::Regproc.field(name, true),

@@ -31,6 +31,7 @@ pub(crate) fn canonical(of: PrintedType, text: &str) -> Result<String, SqlError>
             return range(trimmed, i32::MIN.into(), i32::MAX.into(), of, text);
         }
         PrintedType::Int8range => return range(trimmed, i64::MIN, i64::MAX, of, text),
+        PrintedType::Tid => tid(text).map(|(block, offset)| shown_tid(block, offset)),
         PrintedType::Oidvector => return vector(trimmed, ColumnType::Oid),
         PrintedType::Int2vector => return vector(trimmed, ColumnType::Int2),
         PrintedType::Jsonpath => return jsonpath::canonical(text),
@@ -49,7 +50,11 @@ fn invalid(of: PrintedType, text: &str) -> SqlError {
 pub(crate) fn has_key(of: PrintedType) -> bool {
     matches!(
         of,
-        PrintedType::Inet | PrintedType::Cidr | PrintedType::PgLsn | PrintedType::Citext
+        PrintedType::Inet
+            | PrintedType::Cidr
+            | PrintedType::PgLsn
+            | PrintedType::Tid
+            | PrintedType::Citext
     )
 }
 
@@ -66,12 +71,31 @@ pub(crate) fn key(of: PrintedType, text: &str) -> Option<Vec<u8>> {
     if of == PrintedType::PgLsn {
         return lsn(text).map(|at| at.to_be_bytes().to_vec());
     }
+    if of == PrintedType::Tid {
+        let (block, offset) = tid(text)?;
+        return Some([&block.to_be_bytes()[..], &offset.to_be_bytes()].concat());
+    }
     let (address, bits) = inet(text)?;
     let mut key = vec![u8::from(address.is_ipv6())];
     key.extend(octets(network(address, bits)));
     key.push(bits);
     key.extend(octets(address));
     Some(key)
+}
+
+/// The block and the offset of a place: of one of ours a block has up to 47 bits, not 32.
+pub fn tid(text: &str) -> Option<(u64, u16)> {
+    let (_, text) = text.split_once('(')?;
+    let (text, _) = text.split_once(')')?;
+    let (block, offset) = text.split_once(',')?;
+    let block = block.trim_matches(is_space).parse().ok()?;
+    let offset = offset.trim_matches(is_space).parse().ok()?;
+    (block <= i64::MAX as u64 >> 16).then_some((block, offset))
+}
+
+/// The place of such a block and offset.
+pub fn shown_tid(block: u64, offset: u16) -> String {
+    format!("({block},{offset})")
 }
 
 /// The bytes of an address.

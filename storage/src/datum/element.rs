@@ -76,6 +76,12 @@ impl ColumnType {
         self.as_element().map(ColumnType::Array)
     }
 
+    /// The type of what gathers values of this type: of arrays of it, or of arrays with a dimension more.
+    pub fn array_of(self) -> Option<ColumnType> {
+        let more = self.elements().map(ColumnType::Shaped);
+        more.or_else(|| self.array())
+    }
+
     /// The type of arrays of this type, of any shape; `None` when it is an array.
     pub fn shaped(self) -> Option<ColumnType> {
         self.as_element().map(ColumnType::Shaped)

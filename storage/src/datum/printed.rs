@@ -15,6 +15,8 @@ pub enum PrintedType {
     Path,
     Int4range,
     Int8range,
+    /// Where a row is: two numbers.
+    Tid,
     /// `oidvector`: numbers with spaces between.
     Oidvector,
     Int2vector,
@@ -28,7 +30,7 @@ pub enum PrintedType {
 
 impl PrintedType {
     /// All of them.
-    pub const ALL: [PrintedType; 14] = [
+    pub const ALL: [PrintedType; 15] = [
         PrintedType::Inet,
         PrintedType::Cidr,
         PrintedType::Macaddr,
@@ -38,6 +40,7 @@ impl PrintedType {
         PrintedType::Path,
         PrintedType::Int4range,
         PrintedType::Int8range,
+        PrintedType::Tid,
         PrintedType::Oidvector,
         PrintedType::Int2vector,
         PrintedType::Jsonpath,
@@ -57,6 +60,7 @@ impl PrintedType {
             PrintedType::Path => "path",
             PrintedType::Int4range => "int4range",
             PrintedType::Int8range => "int8range",
+            PrintedType::Tid => "tid",
             PrintedType::Oidvector => "oidvector",
             PrintedType::Int2vector => "int2vector",
             PrintedType::Jsonpath => "jsonpath",

@@ -44,6 +44,12 @@ pub(super) fn write(of: PrintedType, value: &str, out: &mut BytesMut) {
             bytes.for_each(|byte| out.put_u8(u8::from_str_radix(byte, 16).unwrap_or(0)));
         }
         PrintedType::PgLsn => out.put_u64(printed::lsn(value).unwrap_or(0)),
+        // Results are refused before (`has_binary`).
+        PrintedType::Tid => {
+            let (block, offset) = printed::tid(value).unwrap_or_default();
+            out.put_u32(block as u32);
+            out.put_u16(offset);
+        }
         PrintedType::Point | PrintedType::Box | PrintedType::Path => {
             let (open, points) = printed::points(value).unwrap_or_default();
             if of == PrintedType::Path {
@@ -157,6 +163,12 @@ pub(super) fn read(of: PrintedType, bytes: &[u8]) -> Option<String> {
         PrintedType::PgLsn => {
             let at = u64::from_be_bytes(bytes.try_into().ok()?);
             Some(format!("{:X}/{:X}", at >> 32, at as u32))
+        }
+        PrintedType::Tid => {
+            let ([b0, b1, b2, b3], offset) = bytes.split_first_chunk::<4>()?;
+            let block = u32::from_be_bytes([*b0, *b1, *b2, *b3]);
+            let offset = u16::from_be_bytes(offset.try_into().ok()?);
+            Some(printed::shown_tid(block.into(), offset))
         }
         PrintedType::Point => match read_points(bytes)?.as_slice() {
             [point] => Some(printed::shown_point(*point)),

@@ -67,6 +67,35 @@ pub(crate) fn string(value: impl Into<String>) -> Outcome {
     Ok(Datum::Text(value.into()))
 }
 
+/// PostgreSQL's limit of a value's bytes.
+pub(crate) const BYTES_MAX: usize = 0x3fff_ffff;
+
+/// Nothing where a text of so many bytes may become so many longer.
+pub(crate) fn may_grow(bytes: usize, more: usize) -> Result<(), SqlError> {
+    if bytes.saturating_add(more) < BYTES_MAX {
+        return Ok(());
+    }
+    let detail =
+        format!("Cannot enlarge string buffer containing {bytes} bytes by {more} more bytes.");
+    Err(SqlError::new(ErrorKind::ProgramLimitExceeded, "out of memory").detail(detail))
+}
+
+/// Makes a text longer.
+pub(crate) fn append(text: &mut String, more: &str) -> Result<(), SqlError> {
+    may_grow(text.len(), more.len())?;
+    text.push_str(more);
+    Ok(())
+}
+
+/// The text of these parts.
+pub(crate) fn joined(parts: impl IntoIterator<Item = impl AsRef<str>>) -> Outcome {
+    let mut text = String::new();
+    for part in parts {
+        append(&mut text, part.as_ref())?;
+    }
+    string(text)
+}
+
 pub(crate) fn refused(message: impl Into<String>) -> SqlError {
     SqlError::new(ErrorKind::InvalidParameterValue, message)
 }

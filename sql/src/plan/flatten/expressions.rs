@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
     Join, LogicalPlan, LogicalPlanBuilder, Operator, SortExpr, Subquery, Union, cast, lit, when,
 };
 use tidelog_storage::datum::{ColumnBuilder, shaped_of};
-use tidelog_storage::{ColumnType, Datum, ElementType};
+use tidelog_storage::{ColumnType, Datum};
 
 use super::{
     Flatten, alias, domain_columns, filter, named, pairs, pick, project, push, shape, unsupported,
@@ -131,12 +131,7 @@ impl Flatten {
             _ => return Ok(Transformed::no(expr)),
         };
         let ty = output::column_type(subquery.subquery.schema().field(0));
-        let array = match &ty {
-            Ok(ColumnType::Json) => Some(ColumnType::Array(ElementType::Json)),
-            Ok(ColumnType::Jsonb) => Some(ColumnType::Array(ElementType::Jsonb)),
-            Ok(ty) => ty.elements().map(ColumnType::Shaped),
-            _ => None,
-        };
+        let array = ty.as_ref().ok().copied().and_then(ColumnType::array_of);
         let item = subquery.subquery.schema().field(0).data_type().clone();
         let rows = self.ordered(&subquery.subquery)?;
         let columns = rows.schema().columns();
