@@ -6,20 +6,21 @@ mod shape;
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{Array, AsArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, ParamValues};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::expr::{InList, Placeholder};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 use tidelog_storage::snapshot::{Lookup, ScanColumn};
 use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, StorageError, TableDef, datum};
 
 use crate::error::{SqlError, from_datafusion};
+use crate::functions::array::ANY_EQUAL;
 use crate::functions::order;
 use crate::output::{self, OutputColumn, RowStream};
 use crate::provider::{Scope, batch_of};
@@ -35,6 +36,8 @@ enum Given {
     Literal(Datum),
     /// `$n`, from 0.
     Parameter(usize),
+    /// Each element of the array that `$n` is.
+    Elements(usize),
 }
 
 impl Given {
@@ -46,6 +49,25 @@ impl Given {
                 let same = types.get(*at).is_some_and(|given| same_values(*given, ty));
                 values.get(*at).filter(|_| same).cloned()
             }
+            Given::Elements(_) => None,
+        }
+    }
+
+    /// As `value`, of all that it stands for.
+    fn values(&self, ty: ColumnType, types: &[ColumnType], values: &[Datum]) -> Option<Vec<Datum>> {
+        let Given::Elements(at) = self else {
+            return Some(vec![self.value(ty, types, values)?]);
+        };
+        let ColumnType::Array(element) = types.get(*at)? else {
+            return None;
+        };
+        match values
+            .get(*at)
+            .filter(|_| same_values((*element).into(), ty))?
+        {
+            Datum::Array(elements) if elements.len() <= KEYS_MAX => Some(elements.clone()),
+            Datum::Null => Some(Vec::new()),
+            _ => None,
         }
     }
 }
@@ -76,7 +98,11 @@ enum Rows {
 impl ShortRead {
     /// The read that a plan amounts to, if it is one.
     pub(crate) fn of(plan: &LogicalPlan, state: &SessionState) -> Option<ShortRead> {
-        let read = ShortRead::matching(plan)?;
+        let Some(read) = ShortRead::matching(plan) else {
+            // The array of `= ANY` may have to be computed first.
+            let optimized = compares_once_for_all(plan).then(|| state.optimize(plan).ok());
+            return ShortRead::matching(&optimized??);
+        };
         if read.is_plain() {
             return Some(read);
         }
@@ -109,7 +135,12 @@ impl ShortRead {
             Some(Given::Literal(Datum::Int8(rows))) => *rows > 0,
             Some(_) => false,
         };
-        let one = |keys: &Vec<Vec<Given>>| keys[0].len() == 1;
+        let one = |keys: &Vec<Vec<Given>>| {
+            matches!(
+                keys[0].as_slice(),
+                [Given::Literal(_) | Given::Parameter(_)]
+            )
+        };
         let all = order.is_empty() && fetch.is_none();
         let keys = match skip.is_none() && at_least_one {
             true => keys_of(table, &conditions).filter(|(keys, _)| all || one(keys)),
@@ -270,9 +301,11 @@ impl ShortRead {
         let mut keys: Vec<Vec<Datum>> = Vec::new();
         if let [choices] = of {
             for choice in choices {
-                let key = vec![value(choice, ty(0)?)?];
-                if !keys.contains(&key) {
-                    keys.push(key);
+                for value in choice.values(ty(0)?, types, values)? {
+                    let key = vec![value];
+                    if !keys.contains(&key) {
+                        keys.push(key);
+                    }
                 }
             }
         } else {
@@ -370,6 +403,30 @@ fn keys_of(table: &TableDef, conditions: &[Expr]) -> Option<(Vec<Vec<Given>>, Ve
     (keys[0].len() <= KEYS_MAX).then_some((keys, beside))
 }
 
+/// Whether a plan has `= ANY`, and nothing that says another thing each time it is asked.
+fn compares_once_for_all(plan: &LogicalPlan) -> bool {
+    let (mut any, mut all_last) = (false, true);
+    let looked = plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            any |= expr.exists(|expr| Ok(any_of(expr).is_some()))?;
+            all_last &= lasts(expr);
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    looked.is_ok() && any && all_last
+}
+
+/// The value and the array of `value = ANY (array)`.
+fn any_of(expr: &Expr) -> Option<(&Expr, &Expr)> {
+    match expr {
+        Expr::ScalarFunction(call) if call.name() == ANY_EQUAL => match call.args.as_slice() {
+            [value, array] => Some((value, array)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Whether an expression says the same of a row whenever it is asked.
 fn lasts(expr: &Expr) -> bool {
     let changes = |expr: &Expr| {
@@ -379,7 +436,7 @@ fn lasts(expr: &Expr) -> bool {
     !expr.exists(changes).unwrap_or(true)
 }
 
-/// The values that a filter leaves of a column, where it says `= value`, `IN (…)` or an OR of such.
+/// The values that a filter leaves of a column, where it says `= value`, `IN (…)`, `= ANY (…)` or an OR of such.
 fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> {
     let is_column = |expr: &Expr| matches!(expr, Expr::Column(found) if found.name == column);
     match filter {
@@ -412,8 +469,30 @@ fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> 
         Expr::InList(list) if !list.negated && is_column(&list.expr) => {
             list.list.iter().map(|value| given(value, ty)).collect()
         }
-        _ => None,
+        _ => match any_of(filter)? {
+            (value, Expr::Literal(ScalarValue::List(list), _)) if is_column(value) => {
+                if list.is_null(0) {
+                    return Some(Vec::new());
+                }
+                let values = list.value(0);
+                let literal = |row| {
+                    let value = ScalarValue::try_from_array(&values, row).ok()?;
+                    given(&Expr::Literal(value, None), ty)
+                };
+                (0..values.len()).map(literal).collect()
+            }
+            (value, Expr::Placeholder(array)) if is_column(value) => {
+                Some(vec![Given::Elements(place_of(array)?)])
+            }
+            _ => None,
+        },
     }
+}
+
+/// The place of a parameter among them, from 0.
+fn place_of(placeholder: &Placeholder) -> Option<usize> {
+    let number: usize = placeholder.id.strip_prefix('$')?.parse().ok()?;
+    number.checked_sub(1)
 }
 
 /// Whether the values of one type are found among those of the other as they are.
@@ -432,10 +511,7 @@ fn given(expr: &Expr, ty: ColumnType) -> Option<Given> {
             }
             Some(Given::Literal(datum::datum_at(&array, 0)?.to_owned()))
         }
-        Expr::Placeholder(placeholder) => {
-            let number: usize = placeholder.id.strip_prefix('$')?.parse().ok()?;
-            Some(Given::Parameter(number.checked_sub(1)?))
-        }
+        Expr::Placeholder(placeholder) => Some(Given::Parameter(place_of(placeholder)?)),
         _ => None,
     }
 }

@@ -190,7 +190,11 @@ async fn kill_many(kills: u64) {
         if up {
             starts.push(begun.elapsed());
             // Where a thread is held the check may wait for it.
-            let checked = timeout(CHECK_PATIENCE, run.check(&mut random)).await;
+            let patience = match death.step() {
+                Some(_) => CHECK_PATIENCE,
+                None => tidelog_compat_tests::process::PATIENCE,
+            };
+            let checked = timeout(patience, run.check(&mut random)).await;
             up = checked.is_ok_and(|checked| checked.is_ok());
         }
         if !up {

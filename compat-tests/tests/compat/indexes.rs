@@ -3,7 +3,7 @@
 use tidelog_compat_tests::Server;
 
 use crate::constraints::play;
-use crate::pair::{Pair, assert_same_lines};
+use crate::pair::{Pair, assert_same_lines, same_answers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unique_ones_hold_in_both_tiers() {
@@ -411,4 +411,72 @@ async fn literals_mean_the_same_in_each_session() {
     );
     assert!(said.unwrap_err().contains("unique constraint \"i\""));
     peer.run("INSERT INTO t VALUES (2, '2025-12-31 23:59:59+00');");
+}
+
+/// `= ANY` finds its rows by their keys, whatever the array is.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_any_of_some_keys() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE e (id bigint PRIMARY KEY, room int, nick text UNIQUE);
+         CREATE TABLE names (name text PRIMARY KEY, n int);
+         CREATE TABLE two (a int, b int, PRIMARY KEY (a, b));
+         INSERT INTO e SELECT g, g % 7, 'n' || g FROM generate_series(1, 300) g;
+         INSERT INTO names SELECT 'n' || g, g FROM generate_series(1, 30) g;
+         INSERT INTO two SELECT g % 3, g FROM generate_series(1, 30) g;",
+    );
+    let (tide, pg) = pair.connect().await;
+    for prepare in [
+        "PREPARE eight (bigint[]) AS SELECT * FROM e WHERE id = ANY ($1)",
+        "PREPARE four (int[]) AS SELECT * FROM e WHERE id = ANY ($1)",
+        "PREPARE decimal (numeric[]) AS SELECT id FROM e WHERE id = ANY ($1)",
+        "PREPARE beside (bigint[], int) AS SELECT id FROM e WHERE id = ANY ($1) AND room = $2",
+        "PREPARE named (text[]) AS SELECT n FROM names WHERE name = ANY ($1)",
+        "PREPARE pair (int[], int) AS SELECT * FROM two WHERE a = ANY ($1) AND b = $2",
+    ] {
+        for client in [&tide, &pg] {
+            client.batch_execute(prepare).await.unwrap();
+        }
+    }
+    for flushed in [false, true] {
+        if flushed {
+            pair.tide.peer().run(
+                "CALL tidelog.flush('e'); CALL tidelog.flush('names'); CALL tidelog.flush('two');",
+            );
+        }
+        for query in [
+            "SELECT * FROM e WHERE id = ANY ('{3, 5, 5, 299, 1000}')",
+            "SELECT * FROM e WHERE id = ANY ('{3, 5}'::bigint[])",
+            "SELECT * FROM e WHERE id = ANY (ARRAY[3, NULL, 5])",
+            "SELECT * FROM e WHERE id = ANY (ARRAY[3, 5]::smallint[])",
+            "SELECT * FROM e WHERE id = ANY ('{}')",
+            "SELECT * FROM e WHERE id = ANY (NULL)",
+            "SELECT 1 = ANY (NULL), NULL = ANY (NULL), 'x' <> ALL (NULL)",
+            "SELECT * FROM e WHERE id = ANY ('{{3,5},{7,9}}')",
+            "SELECT id FROM e WHERE id = ANY ('{3, 5, 7}') AND room = 5",
+            "SELECT id FROM e WHERE id = ANY ('{3, 5, 7}') ORDER BY id DESC LIMIT 2",
+            "SELECT id FROM e WHERE id = ANY (ARRAY[3.0, 5.5])",
+            "SELECT id FROM e WHERE 5 = ANY (ARRAY[3, 5]) AND id < 3",
+            "SELECT id FROM e WHERE id <> ALL (ARRAY[3, 5]) AND id < 8",
+            "SELECT n FROM names WHERE name = ANY ('{n3,n4,N5}')",
+            "SELECT n FROM names WHERE name = ANY (string_to_array('n3,n4', ','))",
+            "SELECT * FROM two WHERE a = ANY ('{1,2}') AND b = 5",
+            "EXECUTE eight ('{3, 5, 5, 299, 1000}')",
+            "EXECUTE eight ('{{3},{5}}')",
+            "EXECUTE eight (NULL)",
+            "EXECUTE eight ('{NULL}')",
+            "EXECUTE eight ('{}')",
+            "EXECUTE four ('{3, 5}')",
+            "EXECUTE decimal ('{3, 5.5}')",
+            "EXECUTE beside ('{3, 5, 12}', 5)",
+            "EXECUTE named ('{n3,n4}')",
+            "EXECUTE pair ('{1,2}', 5)",
+        ] {
+            same_answers(&tide, &pg, query).await;
+        }
+        // More than are looked up one by one.
+        let many: Vec<String> = (1..250).map(|id| id.to_string()).collect();
+        let many = format!("EXECUTE eight ('{{{}}}')", many.join(","));
+        same_answers(&tide, &pg, many).await;
+    }
 }

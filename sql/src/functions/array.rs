@@ -115,6 +115,9 @@ pub(crate) fn quantified(op: &BinaryOperator, all: bool) -> Option<String> {
     Some(format!("pg_{quantifier}_{}", known.2))
 }
 
+/// The function that `x = ANY (array)` is planned as.
+pub(crate) const ANY_EQUAL: &str = "pg_any_eq";
+
 /// The operator of such a function.
 pub(crate) fn operator(name: &str) -> Option<BinaryOperator> {
     let suffix = name.rsplit('_').next()?;

@@ -632,7 +632,12 @@ pub(super) fn quantified(
     {
         check_types(&op.to_string(), &[own, Some(element.into())])?;
     }
-    let (left, right) = (left.clone(), flat(right.clone(), schema)?);
+    let (left, mut right) = (left.clone(), flat(right.clone(), schema)?);
+    if matches!(right, Expr::Literal(ScalarValue::Null, _)) {
+        let array = known_type(&left, schema).and_then(|ty| plain_type(ty).array());
+        let array = array.unwrap_or(ColumnType::Array(ElementType::Text));
+        right = cast(right, array, schema, style)?;
+    }
     let (left, right) = match (known_type(&left, schema), known_type(&right, schema)) {
         (Some(ty), None) if is_open(&right) => {
             let ty = plain_type(ty);
