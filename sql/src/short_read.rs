@@ -489,6 +489,52 @@ fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> 
     }
 }
 
+/// The same as literals, each once and none of them NULL, where all are known. `None` of a type whose equal values may differ.
+fn literals_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Expr>> {
+    use ColumnType::{Bool, Date, Int2, Int4, Int8, Text, Timestamp, TimestampTz, Uuid, Varchar};
+    let plain = match ty {
+        Int2 | Int4 | Int8 | Text | Varchar(_) | Uuid | Bool | Date => true,
+        Timestamp(_) | TimestampTz(_) => true,
+        _ => false,
+    };
+    let values = values_of(filter, column, ty).filter(|_| plain)?;
+    let mut known: Vec<Datum> = Vec::with_capacity(values.len());
+    for value in values {
+        match value {
+            Given::Literal(Datum::Null) => {}
+            Given::Literal(value) => {
+                let value = as_integer(value, ty)?;
+                if !known.contains(&value) {
+                    known.push(value);
+                }
+            }
+            Given::Parameter(_) | Given::Elements(_) => return None,
+        }
+    }
+    let scalars = crate::session::scalars(&vec![ty; known.len()], &known).ok()?;
+    Some(
+        scalars
+            .into_iter()
+            .map(|value| Expr::Literal(value, None))
+            .collect(),
+    )
+}
+
+/// An integer as one of this type, if it is that; other values as they are.
+fn as_integer(value: Datum, ty: ColumnType) -> Option<Datum> {
+    let number = match value {
+        Datum::Int2(number) => number.into(),
+        Datum::Int4(number) => number.into(),
+        Datum::Int8(number) => number,
+        other => return Some(other),
+    };
+    match ty {
+        ColumnType::Int2 => number.try_into().ok().map(Datum::Int2),
+        ColumnType::Int4 => number.try_into().ok().map(Datum::Int4),
+        _ => Some(Datum::Int8(number)),
+    }
+}
+
 /// The place of a parameter among them, from 0.
 fn place_of(placeholder: &Placeholder) -> Option<usize> {
     let number: usize = placeholder.id.strip_prefix('$')?.parse().ok()?;

@@ -3,7 +3,7 @@
 use tidelog_compat_tests::Server;
 
 use crate::constraints::play;
-use crate::pair::{Pair, assert_same_lines, same_answers};
+use crate::pair::{Pair, assert_same_lines, same_answers, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unique_ones_hold_in_both_tiers() {
@@ -423,7 +423,12 @@ async fn rows_of_any_of_some_keys() {
          CREATE TABLE two (a int, b int, PRIMARY KEY (a, b));
          INSERT INTO e SELECT g, g % 7, 'n' || g FROM generate_series(1, 300) g;
          INSERT INTO names SELECT 'n' || g, g FROM generate_series(1, 30) g;
-         INSERT INTO two SELECT g % 3, g FROM generate_series(1, 30) g;",
+         INSERT INTO two SELECT g % 3, g FROM generate_series(1, 30) g;
+         CREATE INDEX ON e (room);
+         CREATE TABLE days (id int PRIMARY KEY, day date); CREATE INDEX ON days (day);
+         INSERT INTO days SELECT g, date '2026-01-01' + g % 5 FROM generate_series(1, 30) g;
+         CREATE TABLE prices (id int PRIMARY KEY, price numeric); CREATE INDEX ON prices (price);
+         INSERT INTO prices VALUES (1, 1), (2, 1.0), (3, 2);",
     );
     let (tide, pg) = pair.connect().await;
     for prepare in [
@@ -473,6 +478,37 @@ async fn rows_of_any_of_some_keys() {
             "EXECUTE pair ('{1,2}', 5)",
         ] {
             same_answers(&tide, &pg, query).await;
+        }
+        // By an index, one value after the other.
+        for condition in [
+            "room IN (1, 2, 2, NULL, 9)",
+            "room = 1 OR room = 2 OR room = 1",
+            "room = ANY ('{1, 2, 1}')",
+            "room = ANY (ARRAY[1, 2]::bigint[])",
+            "room IN (1::smallint, 1::bigint, 2)",
+            "room IN (1, 2) AND nick <> 'n8'",
+            "room IN (1, 2) AND id = ANY ('{1, 2, 3}')",
+            "room IN (1, 2) OR id = 3",
+            "room NOT IN (1, 2)",
+            "room = ANY ('{}')",
+            "nick IN ('n1', 'n2', 'n1')",
+            "nick = ANY ('{n1,n2,n1}') AND room IN (1, 2)",
+            "nick = 'n1' OR nick = 'n2'",
+            "a.day IN ('2026-01-01', '2026-01-02')",
+            "price IN (1.0, 1.00, 2)",
+        ] {
+            let relation = match condition {
+                condition if condition.contains("day") => "days a",
+                condition if condition.contains("price") => "prices",
+                _ => "e",
+            };
+            let query = format!("SELECT * FROM {relation} WHERE {condition}");
+            let sorted = async |client| {
+                let mut rows = text(client, &query).await.rows;
+                rows.sort();
+                rows
+            };
+            assert_eq!(sorted(&tide).await, sorted(&pg).await, "{query}");
         }
         // More than are looked up one by one.
         let many: Vec<String> = (1..250).map(|id| id.to_string()).collect();

@@ -12,7 +12,7 @@ use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::expressions::Column;
 use tidelog_storage::{ColumnId, ColumnType, Datum, Partition, PartitionSet, TableDef};
 
-use super::{Computed, Given};
+use super::{Computed, Given, any_of, literals_of, values_of};
 use crate::cold_scan::FileCounts;
 use crate::error::{SqlError, from_arrow, from_datafusion};
 use crate::index_scan::{self, Reads, Steps, Walk};
@@ -25,6 +25,8 @@ use crate::table_scan::Scanned;
 const ROWS_MAX: usize = 5_000;
 /// So many entries are looked at on the thread of the session: it is over before another one would have begun with it.
 const ENTRIES_FEW: usize = 128;
+/// An index is asked for so many values at most, one after the other.
+const VALUES_MAX: usize = 50;
 
 /// The conditions are the read's.
 #[derive(Debug)]
@@ -66,7 +68,10 @@ impl ByIndex {
                 let first = order.first().filter(|_| fetch.is_some());
                 first.is_some_and(|(at, _)| schema.field(*at).name() == name)
             };
-            conditions.iter().any(|condition| compares(condition, name)) || sorts()
+            let ty = table.columns[at].ty;
+            let finds =
+                |condition| compares(condition, name) || values_of(condition, name, ty).is_some();
+            conditions.iter().any(finds) || sorts()
         };
         let indexes = table.indexes.iter().filter(|index| index.ready);
         let first = indexes.filter_map(|index| index.columns.first());
@@ -101,25 +106,33 @@ impl ByIndex {
         };
         let read = computed.read;
         let filters = self.filters(computed)?;
-        let scanned = Arc::new(Scanned {
-            table: read.table.clone(),
-            partitions: PartitionSet::One(partition.clone()),
-            columns: read.columns.clone(),
-            filters,
-            scope: scope.clone(),
-            files: FileCounts::default(),
-            rows: 0,
-        });
-        let Some(walk) = self.walk(&scanned, &read.schema) else {
-            return Ok(None);
+        let one_by_one = match reach.is_none() && self.order.is_empty() {
+            true => one_by_one(&read.table, &filters),
+            false => None,
         };
-        // To read many, and then to scan them after all, would cost more than to count them first.
-        if reach.is_none() {
-            let (range, most) = (&walk.range, provider::INDEX_ROWS_ALWAYS);
-            let few = (scope.snapshot).index_scan(&read.table, &partition, range, most)?;
-            if few.is_none() {
+        let mut walks = Vec::new();
+        for filters in one_by_one.unwrap_or_else(|| vec![filters]) {
+            let scanned = Arc::new(Scanned {
+                table: read.table.clone(),
+                partitions: PartitionSet::One(partition.clone()),
+                columns: read.columns.clone(),
+                filters,
+                scope: scope.clone(),
+                files: FileCounts::default(),
+                rows: 0,
+            });
+            let Some(walk) = self.walk(&scanned, &read.schema) else {
                 return Ok(None);
+            };
+            // To read many, and then to scan them after all, would cost more than to count them first.
+            if reach.is_none() {
+                let (range, most) = (&walk.range, provider::INDEX_ROWS_ALWAYS);
+                let few = (scope.snapshot).index_scan(&read.table, &partition, range, most)?;
+                if few.is_none() {
+                    return Ok(None);
+                }
             }
+            walks.push((scanned, walk));
         }
         read.reads(scope, &partition);
         let conditions = computed.conditions()?;
@@ -127,7 +140,9 @@ impl ByIndex {
             Some(rows) => (rows, Reads::OF_FIRST_ROWS),
             None => (ENTRIES_FEW, Reads::OF_ALL),
         };
-        let mut next = Some(Steps::new(scanned, walk, read.schema.clone(), first, most));
+        let steps = |(scanned, walk)| Steps::new(scanned, walk, read.schema.clone(), first, most);
+        let mut walks = walks.into_iter().map(steps);
+        let mut next = walks.next();
         let (mut batches, mut found) = (Vec::new(), 0);
         while let Some(steps) = next.filter(|_| reach.is_none_or(|rows| found < rows)) {
             let looked = match steps.rows() <= ENTRIES_FEW {
@@ -144,7 +159,7 @@ impl ByIndex {
             let batch = computed.filtered(&conditions, batch)?;
             found += batch.num_rows();
             batches.push(batch);
-            next = behind;
+            next = behind.or_else(|| walks.next());
         }
         let rows = concat_batches(&read.schema, &batches).map_err(|error| from_arrow(&error))?;
         let skip = skip.min(rows.num_rows());
@@ -212,6 +227,28 @@ impl ByIndex {
         let ends = self.fetch.is_some() || narrow > (0, 0);
         (fits && ends).then_some(walk)
     }
+}
+
+/// Conditions of which one leaves a column that an index begins with some values, as conditions for each of these: together they
+/// find the same rows, each once. `None` where there is none that does.
+fn one_by_one(table: &TableDef, filters: &[Expr]) -> Option<Vec<Vec<Expr>>> {
+    let indexes = table.indexes.iter().filter(|index| index.ready);
+    let first = indexes.filter_map(|index| index.columns.first());
+    first.chain(table.primary_key.first()).find_map(|id| {
+        let column = &table.columns[table.index_of(*id)?];
+        let values = filters.iter().enumerate().find_map(|(at, filter)| {
+            let values = literals_of(filter, &column.name, column.ty)?;
+            (values.len() > 1 || any_of(filter).is_some()).then_some((at, values))
+        });
+        let (at, values) = values.filter(|(_, values)| values.len() <= VALUES_MAX)?;
+        let with = |value: Expr| {
+            let mut filters = filters.to_vec();
+            filters[at] =
+                Expr::Column(datafusion::common::Column::new_unqualified(&column.name)).eq(value);
+            filters
+        };
+        Some(values.into_iter().map(with).collect())
+    })
 }
 
 /// The column that an expression is.
