@@ -135,6 +135,16 @@ pub enum ErrorKind {
     InternalError,
 }
 
+impl ErrorKind {
+    /// Whether others were in the way: the same statement may go another way when it is run again.
+    pub(crate) fn is_of_the_moment(self) -> bool {
+        matches!(
+            self,
+            ErrorKind::DeadlockDetected | ErrorKind::SerializationFailure
+        )
+    }
+}
+
 /// An error as PostgreSQL would report it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

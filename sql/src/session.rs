@@ -482,10 +482,8 @@ impl Session {
             let outcome = match tried {
                 // It alone is the transaction: the others go on without its locks, then it is run again.
                 Err(error)
-                    if matches!(
-                        error.kind,
-                        ErrorKind::DeadlockDetected | ErrorKind::SerializationFailure
-                    ) && alone
+                    if error.kind.is_of_the_moment()
+                        && alone
                         && self.work.block == Block::None
                         && !self.advisory.is_held()
                         && tries < RETRIES_MAX =>
