@@ -420,8 +420,8 @@ async fn a_listener_that_does_not_read_costs_no_memory() {
         .await
         .unwrap();
     let before = memory(&server);
-    // About 100 MB.
-    for n in 0..1000 {
+    // About 200 MB, of which RocksDB may have two thirds in memory.
+    for n in 0..2000 {
         client.execute(&say, &[&n.to_string()]).await.unwrap();
         if n % 100 == 99 {
             for _ in 0..100 {
@@ -430,7 +430,7 @@ async fn a_listener_that_does_not_read_costs_no_memory() {
         }
     }
     let grown = memory(&server).saturating_sub(before);
-    assert!(grown < 90, "the server grew by {grown} MiB");
+    assert!(grown < 170, "the server grew by {grown} MiB");
     drop(stalled);
 }
 
