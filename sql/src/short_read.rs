@@ -492,11 +492,10 @@ fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> 
 /// The same as literals, each once and none of them NULL, where all are known. `None` of a type whose equal values may differ.
 fn literals_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Expr>> {
     use ColumnType::{Bool, Date, Int2, Int4, Int8, Text, Timestamp, TimestampTz, Uuid, Varchar};
-    let plain = match ty {
-        Int2 | Int4 | Int8 | Text | Varchar(_) | Uuid | Bool | Date => true,
-        Timestamp(_) | TimestampTz(_) => true,
-        _ => false,
-    };
+    let plain = matches!(
+        ty,
+        Int2 | Int4 | Int8 | Text | Varchar(_) | Uuid | Bool | Date | Timestamp(_) | TimestampTz(_)
+    );
     let values = values_of(filter, column, ty).filter(|_| plain)?;
     let mut known: Vec<Datum> = Vec::with_capacity(values.len());
     for value in values {

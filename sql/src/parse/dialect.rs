@@ -73,9 +73,9 @@ fn tokenizer(sql: &str) -> Tokenizer<'_> {
 fn signs_behind(token: &Token) -> usize {
     match token {
         Token::CustomBinaryOperator(text)
-            if !text.contains(&['~', '!', '@', '#', '%', '^', '&', '|', '`', '?']) =>
+            if !text.contains(['~', '!', '@', '#', '%', '^', '&', '|', '`', '?']) =>
         {
-            text.len() - text.trim_end_matches(&['+', '-']).len()
+            text.len() - text.trim_end_matches(['+', '-']).len()
         }
         _ => 0,
     }
