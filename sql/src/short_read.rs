@@ -100,8 +100,8 @@ impl ShortRead {
     pub(crate) fn of(plan: &LogicalPlan, state: &SessionState) -> Option<ShortRead> {
         let Some(read) = ShortRead::matching(plan) else {
             // The array of `= ANY` may have to be computed first.
-            let optimized = compares_once_for_all(plan).then(|| state.optimize(plan).ok());
-            return ShortRead::matching(&optimized??);
+            let may = Shape::of(plan).is_some() && compares_once_for_all(plan);
+            return ShortRead::matching(&may.then(|| state.optimize(plan).ok())??);
         };
         if read.is_plain() {
             return Some(read);
