@@ -198,15 +198,13 @@ impl Flusher {
         let _one_at_a_time = self.cold.copying.clone().lock_owned().await;
         let target = Target::open(url)?;
         let known = target.numbers().await?;
-        if let Some(last) = known.last() {
-            let last = target.contents(*last).await?;
-            if last.database != self.cold.database {
-                return Err(target::damaged(format!(
-                    "\"{}\" has backups of another database, {}: give each a place of its own",
-                    url::shown(url),
-                    last.database
-                )));
-            }
+        if let Some(owner) = target.owner(&known).await?
+            && owner != self.cold.database
+        {
+            return Err(target::damaged(format!(
+                "\"{}\" has backups of another database, {owner}: give each a place of its own",
+                url::shown(url),
+            )));
         }
         let created_ms = self.shared.generator.now_ms();
         // It keeps every file that the checkpoint's manifest names, also those that are replaced meanwhile.

@@ -78,14 +78,14 @@ fn last_note(hot: &HotSnapshot, unix_ms: i64) -> Result<Option<(i64, Seq)>, Stor
     Ok(note)
 }
 
-/// The first time whose note tells of a Seq above this one: no read of up to it needs the earlier ones.
-pub(crate) fn first_above(hot: &HotSnapshot, seq: Seq) -> Result<i64, StorageError> {
+/// The end of the times whose notes tell of Seqs up to this one; 0 when there are none.
+pub(crate) fn end_of(hot: &HotSnapshot, seq: Seq) -> Result<i64, StorageError> {
     let mut notes = hot.iterate(Family::Meta, &[META_MOMENT], vec![META_MOMENT + 1]);
     let mut end = 0;
     while let Some((key, value)) = notes.item() {
         let (ms, noted) = decode(key, value)?;
         if noted > seq {
-            return Ok(ms);
+            break;
         }
         end = ms + 1;
         notes.next();

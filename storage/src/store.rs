@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use crate::backup;
 use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
 use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
-use crate::cold::stores::{Stores, sync_folder};
+use crate::cold::stores::{Stores, sync_name};
 use crate::cold::{ColdOptions, ColdReader, point, wait};
 use crate::commit::garbage::Garbage;
 use crate::commit::{self, Request, Shared, ddl, view_of};
@@ -108,12 +108,8 @@ impl Store {
         upkeep::refuse_half(&options.dir)?;
         std::fs::create_dir_all(options.dir.join("hot")).map_err(unusable)?;
         let hot = Arc::new(Hot::open(&options.dir.join("hot"), &shown)?);
-        // The folder that was just made, and the name of the directory itself.
-        for folder in options.dir.ancestors().take(2) {
-            if folder.is_dir() {
-                sync_folder(folder)?;
-            }
-        }
+        sync_name(&options.dir.join("hot"))?;
+        sync_name(&options.dir)?;
         let stores = Arc::new(Stores::open(&options.cold, &options.dir)?);
 
         let mut catalog = ddl::load(&hot)?;

@@ -259,6 +259,6 @@ fn find_old_commits(snapshot: &Snapshot) -> Result<OldCommits, StorageError> {
         commits.next();
     }
     commits.status()?;
-    found.moments_end = moments::first_above(&snapshot.view.hot, ended)?;
+    found.moments_end = moments::end_of(&snapshot.view.hot, ended)?;
     Ok(found)
 }

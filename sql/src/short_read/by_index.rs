@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::logical_expr::{BinaryExpr, Expr, SortExpr};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, SortExpr, ident};
 use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::expressions::Column;
 use tidelog_storage::{ColumnId, ColumnType, Datum, Partition, PartitionSet, TableDef};
@@ -236,19 +236,29 @@ fn one_by_one(table: &TableDef, filters: &[Expr]) -> Option<Vec<Vec<Expr>>> {
     let first = indexes.filter_map(|index| index.columns.first());
     first.chain(table.primary_key.first()).find_map(|id| {
         let column = &table.columns[table.index_of(*id)?];
-        let values = filters.iter().enumerate().find_map(|(at, filter)| {
-            let values = literals_of(filter, &column.name, column.ty)?;
-            (values.len() > 1 || any_of(filter).is_some()).then_some((at, values))
-        });
-        let (at, values) = values.filter(|(_, values)| values.len() <= VALUES_MAX)?;
+        let some = filters
+            .iter()
+            .enumerate()
+            .filter(|(_, filter)| lists(filter));
+        let mut values = some
+            .filter_map(|(at, filter)| Some((at, literals_of(filter, &column.name, column.ty)?)));
+        let (at, values) = values.find(|(_, values)| values.len() <= VALUES_MAX)?;
         let with = |value: Expr| {
             let mut filters = filters.to_vec();
-            filters[at] =
-                Expr::Column(datafusion::common::Column::new_unqualified(&column.name)).eq(value);
+            filters[at] = ident(&column.name).eq(value);
             filters
         };
         Some(values.into_iter().map(with).collect())
     })
+}
+
+/// Whether a condition has a form that leaves several values.
+fn lists(filter: &Expr) -> bool {
+    match filter {
+        Expr::InList(_) => true,
+        Expr::BinaryExpr(either) => either.op == Operator::Or,
+        filter => any_of(filter).is_some(),
+    }
 }
 
 /// The column that an expression is.

@@ -106,6 +106,19 @@ impl Target {
         Ok(contents)
     }
 
+    /// The id of the database that the backups are of, as the newest says whose list can be read.
+    pub(super) async fn owner(&self, numbers: &[u64]) -> Result<Option<String>, StorageError> {
+        for number in numbers.iter().rev() {
+            match self.contents(*number).await {
+                Ok(contents) => return Ok(Some(contents.database)),
+                // A damaged one is nothing that a new backup has to wait for.
+                Err(StorageError::Backup(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// Digests and lengths of the files that are there.
     pub(super) async fn files(&self) -> Result<HashSet<(String, u64)>, StorageError> {
         let folder = Path::from("files");

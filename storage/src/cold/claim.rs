@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
 
-use super::stores::{ColdStore, DEFAULT_STORE, settle, split, sync_folder};
+use super::stores::{ColdStore, DEFAULT_STORE, settle, split, sync_name};
 use super::sweep;
 use crate::error::StorageError;
 use crate::flush::blocking;
@@ -169,7 +169,7 @@ impl ColdStore {
             // A power cut that left half of it would keep the server from starting.
             blocking(move || {
                 settle(&folder, MARKER)?;
-                sync_folder(folder.parent().unwrap_or(&folder))
+                sync_name(&folder)
             })
             .await?;
         }

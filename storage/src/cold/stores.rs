@@ -317,8 +317,24 @@ pub(crate) fn settle(folder: &std::path::Path, path: &str) -> Result<(), Storage
 }
 
 /// Syncs the names in a folder. Blocking.
-pub(crate) fn sync_folder(folder: &std::path::Path) -> Result<(), StorageError> {
+fn sync_folder(folder: &std::path::Path) -> Result<(), StorageError> {
     Ok(File::open(folder)?.sync_all()?)
+}
+
+/// Syncs the name of a folder, if the folder around it may be read: one that was there before needs no sync. Blocking.
+pub(crate) fn sync_name(folder: &std::path::Path) -> Result<(), StorageError> {
+    let around = folder.parent().map(|around| match around.as_os_str() {
+        here if here.is_empty() => std::path::Path::new("."),
+        _ => around,
+    });
+    match around.map(sync_folder) {
+        Some(Err(StorageError::Io(error)))
+            if error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Ok(())
+        }
+        synced => synced.unwrap_or(Ok(())),
+    }
 }
 
 /// How messages call a store.

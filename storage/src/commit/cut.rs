@@ -87,8 +87,10 @@ impl Committer {
             seq_bytes(Seq::ZERO),
             seq_bytes(upto.next()),
         );
-        let (from, to) = (moments::key(0), moments::key(moments_end));
-        batch.delete_range_cf(hot.family(Family::Meta), from, to);
+        if moments_end > 0 {
+            let (from, to) = (moments::key(0), moments::key(moments_end));
+            batch.delete_range_cf(hot.family(Family::Meta), from, to);
+        }
         for (table, mark) in marks {
             if self.tables.contains_key(&table) {
                 self.raise_mark(&mut batch, table, mark)?;

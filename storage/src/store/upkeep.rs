@@ -21,9 +21,9 @@ use crate::seq::Seq;
 use crate::snapshot::View;
 use crate::transaction::Partition;
 
-/// How often files that nothing names are looked for.
 /// A store that has none of so many of the database's files is another than the one that had them.
 const FILES_LOOKED_AT: usize = 16;
+/// How often files that nothing names are looked for.
 const SWEEP_TICK: Duration = Duration::from_secs(3600);
 /// How long opening waits for a store to answer.
 const OPENING_WAIT: Duration = Duration::from_secs(5);

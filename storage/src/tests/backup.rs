@@ -91,4 +91,11 @@ async fn a_target_has_backups_of_one_database() {
     let error = two.backup(&target).await.unwrap_err().to_string();
     assert!(error.contains("has backups of another database"), "{error}");
     assert_eq!(one.backup(&target).await.unwrap().backup.number, 2);
+    // A list that cannot be read is in nobody's way.
+    let list = place("backups").join("backups/00000002.json");
+    std::fs::write(&list, "damaged").unwrap();
+    assert_eq!(one.backup(&target).await.unwrap().backup.number, 3);
+    std::fs::remove_file(list.with_file_name("00000003.json")).unwrap();
+    let error = two.backup(&target).await.unwrap_err().to_string();
+    assert!(error.contains("has backups of another database"), "{error}");
 }
