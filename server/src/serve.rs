@@ -242,6 +242,7 @@ async fn open(
         background: true,
         cold,
         failpoints: Arc::new(failpoints),
+        large_bytes: tidelog_storage::commit::LARGE_BYTES,
     };
     let jobs = jobs.clone();
     // On a thread of the usual priority, which the committer's inherits; only the store's jobs run on theirs.

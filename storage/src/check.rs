@@ -19,11 +19,12 @@ use tokio::runtime::Handle;
 use crate::catalog::{Catalog, TableDef, TableId};
 use crate::cold::stores::{Stores, split};
 use crate::cold::{ColdFile, ColdOptions, META_FILE, StoreAt};
-use crate::commit::ddl;
+use crate::commit::{Request, ddl, large};
 use crate::computed::{Compiled, Compiler, CompilerSlot};
 use crate::error::StorageError;
 use crate::flush::blocking;
 use crate::hot::{Family, Hot, HotSnapshot};
+use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::transaction::Partition;
 use commits::Commits;
@@ -161,7 +162,8 @@ impl CheckReport {
     }
 }
 
-/// Checks a data directory that no server has open, with the stores of its cold files, and leaves it as it is. What
+/// Checks a data directory that no server has open, with the stores of its cold files, and leaves it as it is, but for what a
+/// large commit has left that a crash cut short: that is taken back, as by a start. What
 /// `compiler` makes of its catalog, which stays as long as the check, reads the expressions of indexes. `InUse` when a server has it open, `ColdStore` when a store is missing among these or is not there, `Store` when one cannot be reached.
 pub async fn run(
     dir: PathBuf,
@@ -171,7 +173,13 @@ pub async fn run(
     let runtime = Handle::current();
     blocking(move || {
         let shown = dir.display().to_string();
-        let hot = Arc::new(Hot::open_read_only(&dir.join("hot"), &shown)?);
+        let mut hot = Arc::new(Hot::open_read_only(&dir.join("hot"), &shown)?);
+        if large::unfinished(&hot)?.is_some() {
+            // As a start does, and as with what a torn write has left.
+            drop(hot);
+            hot = Arc::new(Hot::open(&dir.join("hot"), &shown)?);
+            large::take_back(&hot)?;
+        }
         // What is not there is not made.
         let folder = dir.join("cold");
         let absent = matches!(cold.default, StoreAt::DataDir) && !folder.is_dir();
@@ -204,7 +212,10 @@ pub async fn run(
 impl Store {
     /// Checks the whole store as it is at this moment, beside whatever runs. It reads every row.
     pub async fn check(&self) -> Result<CheckReport, StorageError> {
-        let (snapshot, runtime) = (self.snapshot(), Handle::current());
+        let settled = |reply| Request::Settled { reply };
+        let view = self.flusher.queue.ask_async(settled).await?;
+        let snapshot = Snapshot::new(view, self.shared().generator.now_ms());
+        let runtime = Handle::current();
         let stores = Arc::new(self.flusher.cold.stores.uncached());
         let compiler = snapshot.view.catalog.compiler.clone();
         // The snapshot keeps the files that its manifest names.

@@ -13,10 +13,12 @@ mod erase;
 pub(crate) mod garbage;
 mod history;
 pub(crate) mod index;
+pub(crate) mod large;
 mod queue;
 mod swap;
+mod tally;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -26,29 +28,32 @@ use rocksdb::WriteBatch;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::catalog::{Catalog, CatalogChange, IndexId, TableId};
-use crate::changes::Extent;
 use crate::cold::{self, ColdFile, PartitionState};
 use crate::erase::Erased;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::{Failpoints, Step};
 use crate::hot::{Family, Hot, HotSnapshot};
-use crate::key::{index_entry, read_seq, version_key};
+use crate::key::{index_entry, version_key};
 use crate::moments::Moments;
 use crate::notify::Old;
 use crate::seq::{Seq, SeqGenerator};
 use crate::snapshot::{Snapshot, View};
 use crate::transaction::{Partition, RowKeys, Transaction};
+use crate::versions;
 use crate::watch::Watches;
 use ahead::Recent;
 use check::Group;
 use garbage::Garbage;
 use index::Unindexed;
+use large::{Checked, Turn, UnderWay, Written};
 pub(crate) use queue::CommitQueue;
 use queue::PendingCommit;
 
 const GROUP_TRANSACTIONS_MAX: usize = 512;
-/// Transactions that are larger are checked ahead and make a group of their own.
+/// Transactions that are larger make a group of their own, if they are not written in pieces.
 const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Transactions of more bytes are written in pieces (`large`), unless a test asks for another limit.
+pub const LARGE_BYTES: usize = GROUP_BYTES_MAX;
 /// Partition states that the committer keeps at hand.
 const STATES_MAX: usize = 1 << 20;
 
@@ -64,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) unsynced: Notify,
     /// The number of the newest group that is visible.
     pub(crate) groups: AtomicU64,
+    /// Transactions of more bytes are written in pieces.
+    pub(crate) large_bytes: usize,
     /// How many transactions were checked ahead and have not had their turn.
     pub(crate) checks_ahead: AtomicUsize,
     /// Why a write failed: what the disk holds is not known any more.
@@ -151,6 +158,27 @@ pub(crate) struct Expired {
 /// What the committer is asked for.
 pub(crate) enum Request {
     Commit(Box<PendingCommit>),
+    /// Gives a large transaction `seqs` Seqs, and itself back.
+    BeginLarge {
+        checked: Box<Checked>,
+        seqs: u64,
+        reply: oneshot::Sender<(Result<Turn, CommitError>, Box<Checked>)>,
+    },
+    /// Commits one whose pieces are written.
+    EndLarge {
+        written: Box<Written>,
+        reply: Reply<Seq, CommitError>,
+    },
+    /// Removes the entries of keys that it freed.
+    CleanLarge {
+        keys: Vec<Arc<[u8]>>,
+        is_last: bool,
+        reply: Reply<(), StorageError>,
+    },
+    /// Asks for a view from while no large transaction is under way.
+    Settled {
+        reply: Reply<Arc<View>, StorageError>,
+    },
     /// Adds files to the manifest; `NoTable` when the table has gone.
     Flushed {
         table: TableId,
@@ -234,6 +262,9 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
         erased: HashMap::new(),
         dropped_roles: HashMap::new(),
         recent: Recent::default(),
+        large: None,
+        waiting: VecDeque::new(),
+        ready: VecDeque::new(),
         stopped: Vec::new(),
     };
     let thread = std::thread::Builder::new()
@@ -254,6 +285,10 @@ struct Committer {
     erased: HashMap<Partition, Seq>,
     dropped_roles: HashMap<Partition, Seq>,
     recent: Recent,
+    large: Option<UnderWay>,
+    /// What waits for the large transaction that is under way, and what has waited for one.
+    waiting: VecDeque<Request>,
+    ready: VecDeque<Request>,
     stopped: Vec<oneshot::Sender<()>>,
 }
 
@@ -261,8 +296,33 @@ impl Committer {
     fn run(mut self) {
         self.drop_unfinished();
         let mut next = None;
-        while let Some(request) = next.take().or_else(|| self.receiver.blocking_recv()) {
+        while let Some(request) = next.take().or_else(|| self.next()) {
+            if self.waits(&request) {
+                self.waiting.push_back(request);
+                continue;
+            }
             match request {
+                Request::BeginLarge {
+                    checked,
+                    seqs,
+                    reply,
+                } => {
+                    let turn = self.begin_large(&checked, seqs);
+                    let _ = reply.send((turn, checked));
+                }
+                Request::EndLarge { mut written, reply } => {
+                    let _ = reply.send(self.end_large(&mut written));
+                }
+                Request::CleanLarge {
+                    keys,
+                    is_last,
+                    reply,
+                } => {
+                    let _ = reply.send(self.clean_large(&keys, is_last));
+                }
+                Request::Settled { reply } => {
+                    let _ = reply.send(Ok(self.shared.view()));
+                }
                 Request::Commit(first) if first.transaction.catalog.is_some() => {
                     self.commit_with_catalog(*first);
                 }
@@ -361,6 +421,12 @@ impl Committer {
         }
     }
 
+    /// The next request; `None` when there will be no more.
+    fn next(&mut self) -> Option<Request> {
+        let ready = self.ready.pop_front();
+        ready.or_else(|| self.receiver.blocking_recv())
+    }
+
     /// Removes the indexes and constraints whose making a crash cut short.
     fn drop_unfinished(&mut self) {
         let catalog = self.shared.view().catalog.clone();
@@ -387,7 +453,12 @@ impl Committer {
         let mut bytes = first.transaction.bytes();
         let mut waiting = vec![first];
         while waiting.len() < GROUP_TRANSACTIONS_MAX {
-            match self.receiver.try_recv() {
+            match self
+                .ready
+                .pop_front()
+                .map_or_else(|| self.receiver.try_recv(), Ok)
+            {
+                Ok(request) if self.waits(&request) => self.waiting.push_back(request),
                 // A large one comes alone: the others do not wait for it.
                 Ok(Request::Commit(commit))
                     if commit.transaction.catalog.is_none()
@@ -407,8 +478,13 @@ impl Committer {
         let mut group = Group::with_room(bytes);
         let mut answers = Vec::with_capacity(waiting.len());
         for mut commit in waiting {
-            let ahead = commit.ahead.take();
-            let answer = self.apply(&mut group, &mut commit.transaction, ahead.as_ref());
+            let seqs = commit.transaction.seqs();
+            let Some(first) = self.shared.generator.try_draw(seqs) else {
+                // The large transaction that is under way takes longer than was thought.
+                self.waiting.push_back(Request::Commit(Box::new(commit)));
+                continue;
+            };
+            let answer = self.apply(&mut group, &mut commit.transaction, first);
             answers.push((commit, answer));
         }
         // A refusal is answered after the group, too: what it collided with is visible then.
@@ -638,8 +714,8 @@ impl Committer {
             batch.delete_cf(hot.family(Family::Stream), &key);
             batch.delete_cf(hot.family(Family::Dead), &key);
             for (_, key) in &row.keys.unique {
-                if let Some(holder) = hot.get(Family::Key, key)?
-                    && read_seq(&holder)? == row.seq
+                if let Some(entry) = hot.get(Family::Key, key)?
+                    && versions::holder(&entry, Seq::MAX)? == Some(row.seq)
                 {
                     batch.delete_cf(hot.family(Family::Key), key);
                 }
@@ -665,34 +741,5 @@ impl Committer {
         self.states.extend(states);
         self.publish(self.shared.view().seq);
         Ok(())
-    }
-}
-
-/// Adds a record's Seq to the extents of its transaction.
-fn extend(
-    extents: &mut Vec<Extent>,
-    index: &mut HashMap<(TableId, Partition), usize>,
-    at: (TableId, &Partition),
-    seq: Seq,
-) {
-    let (table, partition) = at;
-    if let Some(extent) = extents.last_mut()
-        && extent.table == table
-        && extent.partition == *partition
-    {
-        extent.last = seq;
-        return;
-    }
-    match index.entry((table, partition.clone())) {
-        std::collections::hash_map::Entry::Occupied(found) => extents[*found.get()].last = seq,
-        std::collections::hash_map::Entry::Vacant(free) => {
-            free.insert(extents.len());
-            extents.push(Extent {
-                table,
-                partition: partition.clone(),
-                first: seq,
-                last: seq,
-            });
-        }
     }
 }

@@ -41,6 +41,16 @@ steps! {
     CommitWritten "commit_written",
     /// Readers see it; nobody was answered.
     CommitPublished "commit_published",
+    /// A large transaction was checked and has its Seqs; nothing of it is written.
+    LargeBegun "large_begun",
+    /// A piece of it is in the log.
+    LargePiece "large_piece",
+    /// All of it is there; it is not committed.
+    LargeWritten "large_written",
+    /// It is committed; entries of keys and indexes that it made void are still there.
+    LargeCommitted "large_committed",
+    /// They are gone; what tells of them is still there.
+    LargeCleaned "large_cleaned",
     /// A catalog change was checked; nothing of it is written.
     CatalogChecked "catalog_checked",
     /// It is on disk; nobody sees it, and no file of a dropped table was removed.

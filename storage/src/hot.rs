@@ -27,6 +27,12 @@ use room::Room;
 const BLOCK_CACHE_BYTES: usize = 128 << 20;
 const WRITE_BUFFER_BYTES: usize = 64 << 20;
 const WRITE_BUFFERS_BYTES_MAX: usize = 256 << 20;
+/// Memory of a family that is full, until its file is written: so many write buffers at most, one of which is written to.
+const WRITE_BUFFERS_MAX: i32 = 4;
+/// A large commit waits while more of them than this wait for their file, so that others never do.
+const WAITING_MAX: u64 = 1;
+/// How often it looks.
+const FULL_POLL: Duration = Duration::from_millis(2);
 const WAL_BYTES_MAX: u64 = 256 << 20;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 const OPEN_FILES_MAX: i32 = 512;
@@ -249,6 +255,28 @@ impl Hot {
         self.db.write(batch)
     }
 
+    /// Writes a piece of something large, unsynced, and leaves memory to those who write a little beside it. Blocking.
+    pub(crate) fn write_piece(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
+        while self.is_full()? {
+            std::thread::sleep(FULL_POLL);
+        }
+        self.write_unsynced(batch)
+    }
+
+    /// Whether a family has much memory that waits for its file.
+    fn is_full(&self) -> Result<bool, rocksdb::Error> {
+        for (family, _) in FAMILIES {
+            let waiting = self.db.property_int_value_cf(
+                self.family(family),
+                rocksdb::properties::NUM_IMMUTABLE_MEM_TABLE,
+            )?;
+            if waiting.is_some_and(|waiting| waiting > WAITING_MAX) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Syncs what was written.
     pub(crate) fn sync(&self) -> Result<(), rocksdb::Error> {
         self.db.flush_wal(true)
@@ -303,6 +331,7 @@ fn family_options(family: Family, cache: &Cache) -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
     options.set_level_compaction_dynamic_level_bytes(true);

@@ -38,6 +38,7 @@ mod testing;
 mod tests;
 pub mod transaction;
 pub mod trim;
+mod versions;
 mod watch;
 pub mod widen;
 

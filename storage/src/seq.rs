@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds from the Unix epoch to 2024-01-01 00:00:00 UTC, where Seqs begin.
@@ -109,10 +109,19 @@ pub fn system_clock() -> Clock {
 ///
 /// Commits and `snowflake_id()` draw from the same generator, so an id is always below the Seq of the
 /// commit that stores it, and ids stay unique across a restart because the newest commit is known.
+///
+/// A run can be reserved ahead of the clock (`reserve`): until it is released, everybody draws below it.
 pub struct SeqGenerator {
     clock: Clock,
     node: i64,
-    last: Mutex<Seq>,
+    drawn: Mutex<Drawn>,
+    released: Condvar,
+}
+
+struct Drawn {
+    last: Seq,
+    /// The first and last Seq of the run that is reserved.
+    reserved: Option<(Seq, Seq)>,
 }
 
 impl SeqGenerator {
@@ -122,20 +131,70 @@ impl SeqGenerator {
         SeqGenerator {
             clock,
             node: i64::from(node),
-            last: Mutex::new(last),
+            drawn: Mutex::new(Drawn {
+                last,
+                reserved: None,
+            }),
+            released: Condvar::new(),
         }
     }
 
-    /// Draws `n` consecutive Seqs (`first`, `first.advance(1)`, …) and returns the first; `n` is at least 1.
+    /// Draws `n` consecutive Seqs (`first`, `first.advance(1)`, …) and returns the first; `n` is at least 1. Waits while
+    /// there is no room below a reserved run: when the clock has come to it.
     pub fn draw(&self, n: u64) -> Seq {
+        let mut drawn = self.drawn.lock();
+        loop {
+            if let Some(first) = self.draw_below(&mut drawn, n) {
+                return first;
+            }
+            self.released.wait(&mut drawn);
+        }
+    }
+
+    /// As `draw`; `None` where that waits.
+    pub(crate) fn try_draw(&self, n: u64) -> Option<Seq> {
+        self.draw_below(&mut self.drawn.lock(), n)
+    }
+
+    fn draw_below(&self, drawn: &mut Drawn, n: u64) -> Option<Seq> {
         assert!(n > 0, "an empty run of Seqs has no first");
-        let mut last = self.last.lock();
+        let first = self.at(0).max(drawn.last.advance(1));
+        let last = first.advance(n - 1);
+        if drawn.reserved.is_some_and(|(from, _)| last >= from) {
+            return None;
+        }
+        drawn.last = last;
+        Some(first)
+    }
+
+    /// Takes `n` consecutive Seqs for later, of so many milliseconds from now, and returns the first. Others draw lower
+    /// ones until the run is released.
+    ///
+    /// # Panics
+    /// When another run is reserved.
+    pub(crate) fn reserve(&self, n: u64, ahead_ms: i64) -> Seq {
+        assert!(n > 0, "an empty run of Seqs has no first");
+        let mut drawn = self.drawn.lock();
+        assert!(drawn.reserved.is_none(), "one run at a time is reserved");
+        let first = self.at(ahead_ms).max(drawn.last.advance(1));
+        drawn.reserved = Some((first, first.advance(n - 1)));
+        first
+    }
+
+    /// Ends the reservation: from now on Seqs are above the run that was reserved.
+    pub(crate) fn release(&self) {
+        let mut drawn = self.drawn.lock();
+        if let Some((_, last)) = drawn.reserved.take() {
+            drawn.last = last;
+        }
+        self.released.notify_all();
+    }
+
+    /// This node's first Seq of so many milliseconds from now.
+    fn at(&self, ahead_ms: i64) -> Seq {
         let ms = (self.clock)();
         let ms = if ms < BELIEVED_UNIX_MS_MAX { ms } else { 0 };
-        let now = Seq(Seq::first_at(ms).0 | self.node << COUNTER_BITS);
-        let first = if now > *last { now } else { last.advance(1) };
-        *last = first.advance(n - 1);
-        first
+        Seq(Seq::first_at(ms + ahead_ms).0 | self.node << COUNTER_BITS)
     }
 
     /// The clock that Seqs are drawn from, in milliseconds since the Unix epoch.
@@ -183,6 +242,37 @@ mod tests {
             assert_eq!(singles.draw(1), first.advance(n));
         }
         assert_eq!(runs.draw(1), singles.draw(1));
+    }
+
+    #[test]
+    fn others_draw_below_what_is_reserved() {
+        let (time, clock) = held_clock(1000);
+        let generator = SeqGenerator::new(clock, 3, Seq::ZERO);
+        let first = generator.reserve(5000, 2);
+        assert_eq!(first.unix_ms(), EPOCH_UNIX_MS + 1002);
+        assert!(generator.draw(4096) < first);
+        assert!(generator.draw(4095) < first);
+        assert_eq!(generator.try_draw(2), None);
+        assert_eq!(
+            generator.try_draw(1).map(|last| last.advance(1)),
+            Some(first)
+        );
+        time.store(EPOCH_UNIX_MS + 1500, Ordering::SeqCst);
+        assert_eq!(generator.try_draw(1), None);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| generator.draw(1));
+            generator.release();
+            assert!(waits.join().unwrap() > first.advance(4999));
+        });
+    }
+
+    #[test]
+    fn what_is_released_early_is_not_drawn_again() {
+        let (_, clock) = held_clock(1000);
+        let generator = SeqGenerator::new(clock, 3, Seq::ZERO);
+        let first = generator.reserve(10, 100);
+        generator.release();
+        assert_eq!(generator.draw(1), first.advance(10));
     }
 
     #[test]

@@ -17,12 +17,11 @@ use crate::commit::garbage::Garbage;
 use crate::datum::Datum;
 use crate::error::StorageError;
 use crate::hot::{Family, HotSnapshot};
-use crate::key::{
-    parse_scope, read_seq, scope_end, scope_key, seq_bytes, seq_of, unique_key, version_key,
-};
+use crate::key::{parse_scope, read_seq, scope_end, scope_key, seq_of, unique_key, version_key};
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::transaction::{Partition, RowVersion, Transaction, key_identity};
+use crate::versions::{self, DeadEntry};
 
 pub use history::History;
 pub use index::IndexRange;
@@ -314,8 +313,8 @@ impl Snapshot {
             }
             (Some(None), _) => return Ok(None),
             (None, Some(seq)) => seq,
-            (None, None) => match self.view.hot.get(Family::Key, &key)? {
-                Some(seq) => read_seq(&seq)?,
+            (None, None) => match self.holder_of(&key)? {
+                Some(seq) => seq,
                 None => return Ok(None),
             },
         };
@@ -324,9 +323,16 @@ impl Snapshot {
 
     /// The live row that has a unique key, by the key's bytes. Blocking.
     pub fn holder(&self, table: &TableDef, key: &[u8]) -> Result<Option<Seq>, StorageError> {
-        let held = self.view.hot.get(Family::Key, key)?;
-        let held = held.map(|seq| read_seq(&seq)).transpose()?;
-        Ok(held.filter(|seq| *seq >= self.oldest(table)))
+        Ok(self
+            .holder_of(key)?
+            .filter(|seq| *seq >= self.oldest(table)))
+    }
+
+    fn holder_of(&self, key: &[u8]) -> Result<Option<Seq>, StorageError> {
+        match self.view.hot.get(Family::Key, key)? {
+            Some(entry) => versions::holder(&entry, self.view.seq),
+            None => Ok(None),
+        }
     }
 
     /// A version that is known to live. Blocking.
@@ -362,13 +368,15 @@ impl Snapshot {
     ) -> Result<Fate, StorageError> {
         let Some(key) = key_identity(table, partition, &version.row) else {
             let key = version_key(table.id, partition, version.seq);
-            return Ok(match self.view.hot.get(Family::Dead, &key)? {
-                Some(_) => Fate::Updated,
-                None => Fate::Live,
+            let dead = self.view.hot.get(Family::Dead, &key)?;
+            let dead = dead.map(|entry| DeadEntry::decode(&entry)).transpose()?;
+            return Ok(match dead.is_some_and(|dead| dead.by <= self.view.seq) {
+                true => Fate::Updated,
+                false => Fate::Live,
             });
         };
-        Ok(match self.view.hot.get(Family::Key, &key)? {
-            Some(holder) if read_seq(&holder)? == version.seq => Fate::Live,
+        Ok(match self.holder_of(&key)? {
+            Some(holder) if holder == version.seq => Fate::Live,
             Some(_) => Fate::Updated,
             None => Fate::Deleted,
         })
@@ -482,32 +490,6 @@ pub(crate) fn rows_family(table: &TableDef) -> Family {
     match table.kind {
         TableKind::Stream => Family::Stream,
         TableKind::User | TableKind::Shared => Family::Log,
-    }
-}
-
-/// The value of a `dead` key.
-#[derive(Clone, Copy)]
-pub(crate) struct DeadEntry {
-    /// The Seq that superseded the version.
-    pub(crate) by: Seq,
-    /// No file holds the version, nor the log behind the watermark.
-    pub(crate) unfiled: bool,
-}
-
-impl DeadEntry {
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let mut out = seq_bytes(self.by).to_vec();
-        if self.unfiled {
-            out.push(1);
-        }
-        out
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Result<DeadEntry, StorageError> {
-        Ok(DeadEntry {
-            by: read_seq(bytes)?,
-            unfiled: bytes.len() > 8,
-        })
     }
 }
 

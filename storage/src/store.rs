@@ -21,7 +21,7 @@ use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
 use crate::cold::stores::{Stores, sync_name};
 use crate::cold::{ColdOptions, ColdReader, point, wait};
 use crate::commit::garbage::Garbage;
-use crate::commit::{self, Request, Shared, ddl, view_of};
+use crate::commit::{self, Request, Shared, ddl, large, view_of};
 use crate::compact::{self, CompactReport};
 use crate::computed::Compiler;
 use crate::erase;
@@ -53,6 +53,8 @@ pub struct StoreOptions {
     pub cold: ColdOptions,
     /// Where tests make it fail.
     pub failpoints: Arc<Failpoints>,
+    /// Transactions of more bytes are written in pieces, beside others: `commit::LARGE_BYTES`, but for tests.
+    pub large_bytes: usize,
 }
 
 /// What a flush did.
@@ -112,6 +114,7 @@ impl Store {
         sync_name(&options.dir)?;
         let stores = Arc::new(Stores::open(&options.cold, &options.dir)?);
 
+        large::take_back(&hot)?;
         let mut catalog = ddl::load(&hot)?;
         catalog.storages = stores.names().into_iter().collect();
         let catalog = Arc::new(catalog);
@@ -140,6 +143,7 @@ impl Store {
             failpoints: options.failpoints,
             unsynced: Notify::new(),
             groups: AtomicU64::new(0),
+            large_bytes: options.large_bytes,
             checks_ahead: AtomicUsize::new(0),
             failed: OnceLock::new(),
         });

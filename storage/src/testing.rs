@@ -66,6 +66,7 @@ pub(crate) fn open_with(dir: &std::path::Path, clock: Clock) -> Arc<Store> {
         background: false,
         cold: ColdOptions::default(),
         failpoints: Arc::default(),
+        large_bytes: crate::commit::LARGE_BYTES,
     })
     .unwrap()
 }

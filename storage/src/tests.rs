@@ -437,6 +437,7 @@ async fn seqs_go_on_after_reopening_and_one_process_opens() {
         background: false,
         cold: crate::cold::ColdOptions::default(),
         failpoints: Arc::default(),
+        large_bytes: crate::commit::LARGE_BYTES,
     };
     assert!(matches!(Store::open(options), Err(StorageError::InUse(_))));
     let table = put_table(&store, notes(1, "t", true)).await;

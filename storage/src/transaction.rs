@@ -65,9 +65,7 @@ pub struct RowVersion {
 #[derive(Debug, Default)]
 pub struct Transaction {
     ops: Vec<Op>,
-    /// Which of its ops holds a unique key that the transaction touched; `None` when it freed the key.
-    keys: HashMap<Arc<[u8]>, Holder, RandomState>,
-    superseded: HashMap<TableId, HashMap<Partition, HashSet<Seq>>>,
+    touched: Touched,
     /// The changes that touch each deferrable key, in their order.
     deferrable: HashMap<Arc<[u8]>, Vec<u32>>,
     /// Versions from before the transaction that it superseded, by table.
@@ -95,6 +93,56 @@ pub struct ReadSet {
 }
 
 type Holder = Option<u32>;
+
+/// What a transaction collides with others about.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// What it read that must stay as it is.
+    reads: HashSet<(TableId, PartitionSet)>,
+    /// Which of its ops holds a unique key that the transaction touched; `None` when it freed the key.
+    keys: HashMap<Arc<[u8]>, Holder, RandomState>,
+    superseded: HashMap<TableId, HashMap<Partition, HashSet<Seq>>>,
+}
+
+impl Touched {
+    /// Whether one of the changes takes or frees a unique key.
+    pub(crate) fn has_key(&self, key: &[u8]) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// Whether the version with this Seq was superseded.
+    pub(crate) fn superseded(&self, table: TableId, partition: &Partition, seq: Seq) -> bool {
+        self.superseded_in(table, partition)
+            .is_some_and(|seqs| seqs.contains(&seq))
+    }
+
+    fn superseded_in(&self, table: TableId, partition: &Partition) -> Option<&HashSet<Seq>> {
+        self.superseded.get(&table)?.get(partition)
+    }
+
+    /// Whether another transaction changes any of it.
+    pub(crate) fn meets(&self, other: &Transaction) -> bool {
+        other.ops.iter().any(|op| {
+            if !self.reads.is_empty() {
+                let one = PartitionSet::One(op.partition.clone());
+                let reads = |partitions| self.reads.contains(&(op.table.id, partitions));
+                if reads(one) || reads(PartitionSet::All) {
+                    return true;
+                }
+            }
+            let unique = op.keys.unique.iter().chain(&op.old_keys.unique);
+            unique.into_iter().any(|(_, key)| self.has_key(key))
+                || op.kind != ChangeOp::Insert
+                    && self.superseded(op.table.id, &op.partition, op.old)
+        })
+    }
+
+    /// The keys that are nobody's afterwards.
+    pub(crate) fn freed_keys(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        let freed = self.keys.iter().filter(|(_, holder)| holder.is_none());
+        freed.map(|(key, _)| key)
+    }
+}
 
 /// One change.
 #[derive(Debug)]
@@ -239,13 +287,14 @@ impl Transaction {
         let old = old.map_or(Seq::ZERO, |old| old.seq);
         let mut undo = Vec::with_capacity(old_keys.unique.len() + keys.unique.len());
         for (_, key) in &old_keys.unique {
-            undo.push(self.keys.insert(key.clone(), None));
+            undo.push(self.touched.keys.insert(key.clone(), None));
         }
         for (_, key) in &keys.unique {
-            undo.push(self.keys.insert(key.clone(), Some(at)));
+            undo.push(self.touched.keys.insert(key.clone(), Some(at)));
         }
         if kind != ChangeOp::Insert {
-            self.superseded
+            self.touched
+                .superseded
                 .entry(table.id)
                 .or_default()
                 .entry(partition.clone())
@@ -275,7 +324,7 @@ impl Transaction {
 
     /// Which op holds the key; `None` when the transaction did not touch it, `Some(None)` when it freed it.
     pub(crate) fn key_holder(&self, key: &[u8]) -> Option<Option<u32>> {
-        self.keys.get(key).copied()
+        self.touched.keys.get(key).copied()
     }
 
     /// Adds what is to be told when it is committed, in this order.
@@ -328,12 +377,12 @@ impl Transaction {
                 .chain(op.old_keys.unique.iter().rev());
             for ((_, key), before) in touched.zip(op.undo.iter().rev()) {
                 match before {
-                    Some(holder) => self.keys.insert(key.clone(), *holder),
-                    None => self.keys.remove(key),
+                    Some(holder) => self.touched.keys.insert(key.clone(), *holder),
+                    None => self.touched.keys.remove(key),
                 };
             }
             if op.kind != ChangeOp::Insert {
-                let partitions = self.superseded.get_mut(&op.table.id);
+                let partitions = self.touched.superseded.get_mut(&op.table.id);
                 if let Some(seqs) =
                     partitions.and_then(|partitions| partitions.get_mut(&op.partition))
                 {
@@ -407,13 +456,21 @@ impl Transaction {
 
     /// Whether this transaction superseded the version with this Seq.
     pub fn superseded(&self, table: TableId, partition: &Partition, seq: Seq) -> bool {
-        self.superseded_in(table, partition)
-            .is_some_and(|seqs| seqs.contains(&seq))
+        self.touched.superseded(table, partition, seq)
     }
 
-    /// Whether one of its changes takes or frees a unique key.
-    pub(crate) fn touches_key(&self, key: &[u8]) -> bool {
-        self.keys.contains_key(key)
+    /// Takes out what it collides with others about, when it is committed: nothing is to be looked up in it afterwards.
+    pub(crate) fn take_touched(&mut self) -> Touched {
+        let reads = self.reads.as_ref();
+        Touched {
+            reads: reads.map_or_else(HashSet::new, |reads| reads.partitions.clone()),
+            ..std::mem::take(&mut self.touched)
+        }
+    }
+
+    /// As `take_touched`, of what is to be told.
+    pub(crate) fn take_notifications(&mut self) -> Vec<Notification> {
+        std::mem::take(&mut self.notifications)
     }
 
     /// The versions that it superseded in one partition, pending ones among them.
@@ -422,7 +479,7 @@ impl Transaction {
         table: TableId,
         partition: &Partition,
     ) -> Option<&HashSet<Seq>> {
-        self.superseded.get(&table)?.get(partition)
+        self.touched.superseded_in(table, partition)
     }
 
     /// Whether it superseded any version of the table that was there before.
@@ -474,6 +531,22 @@ impl Transaction {
 }
 
 impl Op {
+    /// The unique keys of the version before and of the new one, each with whether no earlier change of the transaction
+    /// touched it.
+    pub(crate) fn touches(
+        &self,
+    ) -> (
+        impl Iterator<Item = (&(IndexId, Arc<[u8]>), bool)>,
+        impl Iterator<Item = (&(IndexId, Arc<[u8]>), bool)>,
+    ) {
+        let (old, new) = self.undo.split_at(self.old_keys.unique.len());
+        let is_first = |before: &Option<Holder>| before.is_none();
+        (
+            (self.old_keys.unique.iter()).zip(old.iter().map(is_first)),
+            (self.keys.unique.iter()).zip(new.iter().map(is_first)),
+        )
+    }
+
     fn bytes(&self) -> usize {
         OP_OVERHEAD_BYTES + self.record.len() + self.keys.bytes() + self.old_keys.bytes()
     }

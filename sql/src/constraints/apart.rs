@@ -68,6 +68,7 @@ impl ScratchEngine {
             background: false,
             cold: ColdOptions::default(),
             failpoints: Arc::new(Failpoints::default()),
+            large_bytes: tidelog_storage::commit::LARGE_BYTES,
         })?;
         scratch.engine = Some(Engine::new(store, EngineOptions::default()));
         Ok(scratch)

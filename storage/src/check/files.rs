@@ -20,11 +20,11 @@ use crate::digest::Source;
 use crate::error::StorageError;
 use crate::flush::file::seq;
 use crate::hot::Family;
-use crate::key::{put_value, read_seq, seq_of};
+use crate::key::{put_value, seq_of};
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
-use crate::snapshot::DeadEntry;
 use crate::transaction::RowKeys;
+use crate::versions::{self, DeadEntry};
 use crate::widen;
 
 const BATCH_ROWS: usize = 4096;
@@ -338,7 +338,7 @@ impl Checker<'_> {
         };
         let holder = self.hot.get(Family::Key, &primary)?;
         Ok(match holder {
-            Some(holder) => read_seq(&holder)? == seq,
+            Some(entry) => versions::holder(&entry, Seq::MAX)? == Some(seq),
             None => false,
         })
     }

@@ -12,13 +12,13 @@ use crate::datum::Row;
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{
-    index_entry, parse_scope, prefix_end, read_seq, scope_end, scope_key, seq_of, unique_key,
-    version_key,
+    index_entry, parse_scope, prefix_end, scope_end, scope_key, seq_of, unique_key, version_key,
 };
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
-use crate::snapshot::{DeadEntry, History, oldest_alive, rows_family};
+use crate::snapshot::{History, oldest_alive, rows_family};
 use crate::transaction::{Partition, RowKeys};
+use crate::versions::{self, DeadEntry};
 
 /// Strays of one index that a report names.
 const STRAYS_NAMED: u64 = 5;
@@ -320,7 +320,7 @@ impl Checker<'_> {
         let expired = seq < oldest_alive(&scope.table, self.now_ms);
         for (id, key) in &keys.unique {
             let holder = self.hot.get(Family::Key, key)?;
-            match holder.map(|holder| read_seq(&holder)).transpose()? {
+            match holder.map_or(Ok(None), |entry| versions::holder(&entry, Seq::MAX))? {
                 Some(holder) if holder == seq => {
                     *scope.matched.entry((true, *id)).or_default() += 1;
                 }
@@ -425,17 +425,20 @@ impl Checker<'_> {
             while let Some((key, value)) = entries.item().filter(|(key, _)| key.starts_with(&from))
             {
                 count += 1;
-                let seq = if unique {
-                    read_seq(value)?
-                } else {
-                    seq_of(key)?
+                let seq = match unique {
+                    true => versions::holder(value, Seq::MAX)?,
+                    false => versions::indexed(key, value, Seq::MAX)?,
                 };
-                if named < STRAYS_NAMED && !self.lives(scope, seq)? {
+                let lives = seq.map_or(Ok(false), |seq| self.lives(scope, seq))?;
+                if named < STRAYS_NAMED && !lives {
                     named += 1;
-                    let what = format!(
-                        "an entry of {} points at {seq}, which does not live",
-                        id.get()
-                    );
+                    let what = match seq {
+                        Some(seq) => format!(
+                            "an entry of {} points at {seq}, which does not live",
+                            id.get()
+                        ),
+                        None => format!("an entry of {} is void", id.get()),
+                    };
                     self.report.find(invariant, scope.place(), what);
                 }
                 entries.next();

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Shared;
 use super::check::{Lookup, Overlay};
-use super::{GROUP_BYTES_MAX, Shared};
-use crate::catalog::TableKind;
+use crate::error::CommitError;
 use crate::hot::HotSnapshot;
-use crate::transaction::Transaction;
+use crate::transaction::{Touched, Transaction};
 
 /// Keys and versions that are remembered at most.
 const ENTRIES_MAX: usize = 1 << 18;
@@ -32,16 +32,11 @@ impl Drop for UnderWay {
 }
 
 impl Ahead {
-    /// Whether a transaction is worth it. Larger ones are in a group of their own. Rows of STREAM tables go without a
-    /// commit.
-    pub(super) fn is_for(transaction: &Transaction) -> bool {
-        transaction.bytes() > GROUP_BYTES_MAX
-            && transaction.catalog.is_none()
-            && (transaction.ops().iter()).all(|op| op.table.kind != TableKind::Stream)
-    }
-
-    /// Checks a transaction. `None` when it conflicts with something, which its turn will find, too.
-    pub(super) fn check(shared: &Arc<Shared>, transaction: &Transaction) -> Option<Ahead> {
+    /// Checks a transaction, which must have no rows of STREAM tables: they go without a commit.
+    pub(super) fn check(
+        shared: &Arc<Shared>,
+        transaction: &Transaction,
+    ) -> Result<Ahead, CommitError> {
         shared.checks_ahead.fetch_add(1, Ordering::AcqRel);
         let under_way = UnderWay(shared.clone());
         // In this order: the snapshot has every group up to that number.
@@ -50,8 +45,8 @@ impl Ahead {
         // Stand-ins for the Seqs that the changes will have.
         let first = shared.generator.draw(1);
         let now_ms = shared.generator.now_ms();
-        let checked = snapshot.check(&mut Overlay::default(), transaction, first, now_ms);
-        checked.is_ok().then_some(Ahead {
+        snapshot.check(&mut Overlay::default(), transaction, first, now_ms)?;
+        Ok(Ahead {
             group,
             _under_way: under_way,
         })
@@ -88,11 +83,11 @@ impl Recent {
         self.after = group;
     }
 
-    /// Whether nothing that the transaction was checked for has changed since.
-    pub(super) fn spares(&self, transaction: &Transaction, ahead: &Ahead) -> bool {
+    /// Whether nothing that a transaction was checked for has changed since.
+    pub(super) fn spares(&self, touched: &Touched, ahead: &Ahead) -> bool {
         let newer = |(group, _): &&(u64, Overlay)| *group > ahead.group;
         ahead.group >= self.after
             && (self.groups.iter().rev().take_while(newer))
-                .all(|(_, changed)| !changed.touches(transaction))
+                .all(|(_, changed)| !changed.meets(touched))
     }
 }

@@ -1,26 +1,28 @@
 //! Checking one transaction against its group and the database, and adding it to the group's batch.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use rocksdb::{DBPinnableSlice, WriteBatch};
 
-use super::ahead::Ahead;
-use super::{Committer, GROUP_BYTES_MAX, extend};
+use super::tally::Tally;
+use super::{Committer, GROUP_BYTES_MAX};
 use crate::catalog::{IndexId, TableDef, TableId, TableKind};
-use crate::changes::{ChangeOp, encode_commit};
+use crate::changes::{ChangeOp, Extent, encode_commit};
 use crate::cold::{self, PartitionState};
 use crate::computed::Keyed;
 use crate::datum::DatumRef;
 use crate::error::{CommitError, StorageError};
-use crate::hot::{Family, HotSnapshot};
-use crate::key::{index_entry, read_seq, seq_bytes, version_key};
-use crate::notify;
+use crate::hot::{Family, Hot, HotSnapshot};
+use crate::key::{index_entry, seq_bytes, version_key};
+use crate::notify::{self, Notification};
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
-use crate::snapshot::{DeadEntry, PartitionSet, oldest_alive, rows_family};
-use crate::transaction::{Op, Partition, Transaction};
+use crate::snapshot::{PartitionSet, oldest_alive, rows_family};
+use crate::transaction::{Op, Partition, Touched, Transaction};
+use crate::versions::{self, DeadEntry, KeyEntry};
 
 /// A record of more bytes is let go of as soon as the batch has it: together they may be much.
 const RECORD_LARGE: usize = 1 << 20;
@@ -35,7 +37,7 @@ pub(super) struct Group {
     /// The channels on which something is told.
     pub(super) channels: Vec<Partition>,
     pub(super) overlay: Overlay,
-    /// Whether it is one large transaction that was checked ahead: `overlay` lacks its keys then.
+    /// Whether it is the end of one that was written in pieces: `overlay` lacks its keys then.
     pub(super) is_large: bool,
 }
 
@@ -48,6 +50,23 @@ impl Group {
         written
             .map(|(table, partition)| (*table, partition))
             .chain(told)
+    }
+
+    /// Adds what a transaction tells, from this Seq on.
+    pub(super) fn tell(&mut self, hot: &Hot, notifications: &[Notification], first: Seq) {
+        for (at, notification) in notifications.iter().enumerate() {
+            let (key, value) = notify::encode(first.advance(at as u64), notification);
+            self.batch.put_cf(hot.family(Family::Stream), key, value);
+            self.channels.push(Partition::user(&notification.channel));
+        }
+    }
+
+    /// Adds a transaction to the order of commits.
+    pub(super) fn end(&mut self, hot: &Hot, (first, last): (Seq, Seq), extents: &[Extent]) {
+        let commit = hot.family(Family::Commit);
+        self.batch
+            .put_cf(commit, seq_bytes(first), encode_commit(last, extents));
+        self.last = Some(last);
     }
 
     /// A group of transactions that take so many bytes of memory, about as many as their batch.
@@ -87,11 +106,11 @@ impl Overlay {
         self.keys.len() + self.dead.len()
     }
 
-    /// Whether it changed anything that the transaction's check depends on.
-    pub(super) fn touches(&self, transaction: &Transaction) -> bool {
+    /// Whether it changed anything that a transaction's check depends on.
+    pub(super) fn meets(&self, touched: &Touched) -> bool {
         let superseded =
-            |(table, partition, seq): &Version| transaction.superseded(*table, partition, *seq);
-        self.keys.keys().any(|key| transaction.touches_key(key)) || self.dead.iter().any(superseded)
+            |(table, partition, seq): &Version| touched.superseded(*table, partition, *seq);
+        self.keys.keys().any(|key| touched.has_key(key)) || self.dead.iter().any(superseded)
     }
 
     fn roll_back(&mut self) {
@@ -263,9 +282,10 @@ pub(super) trait Lookup {
         if let Some(holder) = overlay.keys.get(key) {
             return Ok(*holder);
         }
-        self.hot(Family::Key, key)?
-            .map(|bytes| read_seq(&bytes))
-            .transpose()
+        match self.hot(Family::Key, key)? {
+            Some(entry) => versions::holder(&entry, Seq::MAX),
+            None => Ok(None),
+        }
     }
 }
 
@@ -306,29 +326,20 @@ impl Lookup for HotSnapshot {
 }
 
 impl Committer {
-    /// Checks a transaction, unless it was checked ahead, and adds it to the group; returns its last Seq. A refused one
+    /// Checks a transaction, which gets Seqs from `first` on, and adds it to the group; returns its last Seq. A refused one
     /// leaves no trace.
     pub(super) fn apply(
         &self,
         group: &mut Group,
         transaction: &mut Transaction,
-        ahead: Option<&Ahead>,
+        first: Seq,
     ) -> Result<Seq, CommitError> {
         self.check_alive()?;
         self.check_tables(transaction)?;
         self.check_reads(group, transaction)?;
         self.check_users(transaction)?;
-        let first = self.shared.generator.draw(transaction.seqs());
-        let checked = match ahead {
-            Some(ahead) if self.recent.spares(transaction, ahead) => {
-                group.is_large = true;
-                Ok(())
-            }
-            _ => {
-                let now_ms = self.shared.generator.now_ms();
-                self.check(&mut group.overlay, transaction, first, now_ms)
-            }
-        };
+        let now_ms = self.shared.generator.now_ms();
+        let checked = self.check(&mut group.overlay, transaction, first, now_ms);
         let appended = checked.and_then(|()| self.append(group, transaction, first));
         match &appended {
             Ok(_) => group.overlay.undo.clear(),
@@ -376,15 +387,20 @@ impl Committer {
     pub(super) fn check_tables(&self, transaction: &Transaction) -> Result<(), CommitError> {
         let ops = transaction.ops();
         for (at, op) in ops.iter().enumerate() {
-            if at > 0 && Arc::ptr_eq(&ops[at - 1].table, &op.table) {
-                continue;
-            }
-            let current = self.tables.get(&op.table.id);
-            if current.is_none_or(|current| current.schema_version != op.table.schema_version) {
-                return Err(CommitError::CatalogChanged);
+            if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
+                self.check_table(&op.table)?;
             }
         }
         Ok(())
+    }
+
+    /// Refuses a table that is not as a transaction knew it.
+    pub(super) fn check_table(&self, known: &TableDef) -> Result<(), CommitError> {
+        let current = self.tables.get(&known.id);
+        match current.is_some_and(|current| current.schema_version == known.schema_version) {
+            true => Ok(()),
+            false => Err(CommitError::CatalogChanged),
+        }
     }
 
     pub(super) fn append(
@@ -394,61 +410,28 @@ impl Committer {
         first: Seq,
     ) -> Result<Seq, CommitError> {
         let hot = &self.shared.hot;
-        let (keys, dead) = (hot.family(Family::Key), hot.family(Family::Dead));
-        let index = hot.family(Family::Index);
+        let (keys, index) = (hot.family(Family::Key), hot.family(Family::Index));
         if transaction.bytes() > GROUP_BYTES_MAX && group.batch.is_empty() {
             // It would have twice the room otherwise, and take half of it twice while it grows.
             group.batch = WriteBatch::with_capacity_bytes(transaction.bytes());
         }
-        let ops = transaction.ops_mut();
-        // Read the states first: nothing may fail once the batch is touched.
-        for at in 0..ops.len() {
-            let op = &ops[at];
-            let known = at > 0
-                && ops[at - 1].table.id == op.table.id
-                && ops[at - 1].partition == op.partition;
-            if !known
-                && !group
-                    .states
-                    .contains_key(&(op.table.id, op.partition.clone()))
-            {
-                let state = self.state(op.table.id, &op.partition)?;
-                group
-                    .states
-                    .insert((op.table.id, op.partition.clone()), state);
-            }
-        }
-        let ends = last_of_partitions(ops);
-        let (mut extents, mut places) = (Vec::new(), HashMap::new());
-        let (batch, mut at) = (&mut group.batch, 0);
-        let same = |a: &Op, b: &Op| a.table.id == b.table.id && a.partition == b.partition;
-        for run in ops.chunk_by_mut(same) {
-            let (table, partition) = (run[0].table.clone(), run[0].partition.clone());
-            let rows = hot.family(rows_family(&table));
-            let scope = (table.id, partition.clone());
-            let state = group.states.get_mut(&scope).expect("every state was read");
-            for op in run {
-                let seq = first.advance(at as u64);
+        let tally = Tally::of(transaction.ops());
+        // Before anything is put into the batch: nothing may fail once it is touched.
+        self.read_states(&mut group.states, &tally)?;
+        let batch = &mut group.batch;
+        for (part, from, run) in tally.runs(transaction.ops_mut()) {
+            for (at, op) in run.iter_mut().enumerate() {
+                let seq = first.advance((from + at) as u64);
                 let old = resolve(op.old, first);
-                record::seal(&mut op.record, old, ends[at]);
-                at += 1;
-                batch.put_cf(rows, version_key(table.id, &partition, seq), &op.record);
-                if op.kind != ChangeOp::Insert {
-                    let entry = DeadEntry {
-                        by: seq,
-                        unfiled: false,
-                    };
-                    let superseded = version_key(table.id, &partition, old);
-                    batch.put_cf(dead, superseded, entry.encode());
-                }
+                put_version(hot, batch, op, (old, seq), part.ends_at(from + at));
                 for old_key in &op.old_keys.unique {
-                    if !table.is_deferrable(old_key.0) && !op.keys.unique.contains(old_key) {
+                    if !part.table.is_deferrable(old_key.0) && !op.keys.unique.contains(old_key) {
                         batch.delete_cf(keys, &old_key.1);
                     }
                 }
                 for (index, key) in &op.keys.unique {
-                    if !table.is_deferrable(*index) {
-                        batch.put_cf(keys, key, seq_bytes(seq));
+                    if !part.table.is_deferrable(*index) {
+                        batch.put_cf(keys, key, KeyEntry::of(seq).encode());
                     }
                 }
                 for entry in &op.old_keys.entries {
@@ -457,58 +440,70 @@ impl Committer {
                 for entry in &op.keys.entries {
                     batch.put_cf(index, index_entry(entry, seq), b"");
                 }
-                extend(&mut extents, &mut places, (table.id, &partition), seq);
-                if state.unflushed_rows == 0 {
-                    state.first_unflushed = seq;
-                }
-                state.unflushed_rows += 1;
-                state.unflushed_bytes += op.record.len() as u64;
-                state.log_bytes += op.record.len() as u64;
-                state.last_seq = seq;
-                if op.record.len() > RECORD_LARGE {
-                    op.record = Vec::new();
-                }
             }
         }
         for (key, holder) in deferrable_keys(transaction.ops(), first) {
             match holder {
-                Some(seq) => batch.put_cf(keys, key, seq_bytes(seq)),
+                Some(seq) => batch.put_cf(keys, key, KeyEntry::of(seq).encode()),
                 None => batch.delete_cf(keys, key),
             }
         }
-        let mut told = first.advance(transaction.len() as u64);
-        for notification in transaction.notifications() {
-            let (key, value) = notify::encode(told, notification);
-            group.batch.put_cf(hot.family(Family::Stream), key, value);
-            group.channels.push(Partition::user(&notification.channel));
-            told = told.advance(1);
-        }
-        let last = first.advance(transaction.seqs() - 1);
-        group.batch.put_cf(
-            hot.family(Family::Commit),
-            seq_bytes(first),
-            encode_commit(last, &extents),
+        tally.count(first, &mut group.states);
+        group.tell(
+            hot,
+            transaction.notifications(),
+            first.advance(transaction.len() as u64),
         );
-        group.last = Some(last);
+        let last = first.advance(transaction.seqs() - 1);
+        group.end(hot, (first, last), &tally.extents(first));
         Ok(last)
+    }
+
+    /// Reads the states of a transaction's partitions that are not there.
+    pub(super) fn read_states(
+        &self,
+        states: &mut HashMap<(TableId, Partition), PartitionState>,
+        tally: &Tally,
+    ) -> Result<(), StorageError> {
+        for part in &tally.parts {
+            if let Entry::Vacant(free) = states.entry(part.scope()) {
+                free.insert(self.state(part.table.id, &part.partition)?);
+            }
+        }
+        Ok(())
     }
 }
 
-/// For each change whether it is the transaction's last in its partition.
-fn last_of_partitions(ops: &[Op]) -> Vec<bool> {
-    let mut ended = HashSet::new();
-    let mut last = vec![false; ops.len()];
-    for (at, op) in ops.iter().enumerate().rev() {
-        let goes_on = ops
-            .get(at + 1)
-            .is_some_and(|next| next.table.id == op.table.id && next.partition == op.partition);
-        last[at] = !goes_on && ended.insert((op.table.id, &op.partition));
+/// Puts the record of a change, and that the version before it is dead.
+pub(super) fn put_version(
+    hot: &Hot,
+    batch: &mut WriteBatch,
+    op: &mut Op,
+    (old, seq): (Seq, Seq),
+    ends_transaction: bool,
+) {
+    record::seal(&mut op.record, old, ends_transaction);
+    let rows = hot.family(rows_family(&op.table));
+    batch.put_cf(
+        rows,
+        version_key(op.table.id, &op.partition, seq),
+        &op.record,
+    );
+    if op.kind != ChangeOp::Insert {
+        let entry = DeadEntry {
+            by: seq,
+            unfiled: false,
+        };
+        let superseded = version_key(op.table.id, &op.partition, old);
+        batch.put_cf(hot.family(Family::Dead), superseded, entry.encode());
     }
-    last
+    if op.record.len() > RECORD_LARGE {
+        op.record = Vec::new();
+    }
 }
 
 /// Who holds the deferrable keys that a transaction touched once it is through: each at most one row.
-fn deferrable_keys(ops: &[Op], first: Seq) -> BTreeMap<&Arc<[u8]>, Option<Seq>> {
+pub(super) fn deferrable_keys(ops: &[Op], first: Seq) -> BTreeMap<&Arc<[u8]>, Option<Seq>> {
     let mut keys = BTreeMap::new();
     if !ops.iter().any(|op| op.table.has_deferrable()) {
         return keys;
@@ -557,6 +552,6 @@ pub(crate) fn unique_violation(
 }
 
 /// The real Seq of a version that may be the transaction's own.
-fn resolve(old: Seq, first: Seq) -> Seq {
+pub(super) fn resolve(old: Seq, first: Seq) -> Seq {
     old.as_pending().map_or(old, |n| first.advance(n.into()))
 }

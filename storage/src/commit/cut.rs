@@ -14,7 +14,7 @@ use crate::key::{read_seq, seq_bytes, version_key};
 use crate::moments;
 use crate::notify::Old;
 use crate::seq::Seq;
-use crate::snapshot::DeadEntry;
+use crate::versions::DeadEntry;
 
 impl Committer {
     pub(super) fn trim(&mut self, table: TableId, parts: Vec<OldLog>) -> Result<(), StorageError> {

@@ -28,6 +28,7 @@ use crate::record::encode_catalog;
 use crate::seq::Seq;
 use crate::sequence::{SequenceDef, sequence_key};
 use crate::transaction::{Partition, Transaction};
+use crate::versions::KeyEntry;
 
 /// Tables of all databases by their ids.
 pub(crate) type Tables = Arc<HashMap<TableId, Arc<TableDef>>>;
@@ -681,7 +682,8 @@ impl Committer {
                 }
                 group.overlay.set_key(key, Some(fill.seq));
                 let keys = self.shared.hot.family(Family::Key);
-                group.batch.put_cf(keys, key, seq_bytes(fill.seq));
+                let entry = KeyEntry::of(fill.seq).encode();
+                group.batch.put_cf(keys, key, entry);
             }
             for entry in &fill.keys.entries {
                 let index = self.shared.hot.family(Family::Index);

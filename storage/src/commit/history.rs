@@ -9,8 +9,9 @@ use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::version_key;
 use crate::seq::Seq;
-use crate::snapshot::{DeadEntry, History};
+use crate::snapshot::History;
 use crate::transaction::Partition;
+use crate::versions::DeadEntry;
 
 impl Committer {
     /// Removes the entries of versions that are in no file any more, or marks them unfiled. Returns the Seq from

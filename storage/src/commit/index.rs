@@ -11,10 +11,11 @@ use crate::datum::Datum;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
 use crate::hot::Family;
-use crate::key::{index_entry, read_seq, seq_bytes, version_key};
+use crate::key::{index_entry, version_key};
 use crate::seq::Seq;
 use crate::store::Store;
 use crate::transaction::{Partition, RowKeys, RowVersion, entry_of, key_identity};
+use crate::versions::{self, KeyEntry};
 
 /// A row that may lack its entry in an index.
 pub(crate) struct Unindexed {
@@ -89,7 +90,7 @@ impl Committer {
         for row in rows {
             let live = match &row.primary {
                 Some(key) => match get(Family::Key, key)? {
-                    Some(holder) => read_seq(&holder)? == row.seq,
+                    Some(entry) => versions::holder(&entry, Seq::MAX)? == Some(row.seq),
                     None => false,
                 },
                 None => {
@@ -105,9 +106,10 @@ impl Committer {
                 continue;
             }
             for (_, key) in &row.keys.unique {
-                let stored = get(Family::Key, key)?
-                    .map(|holder| read_seq(&holder))
-                    .transpose()?;
+                let stored = match get(Family::Key, key)? {
+                    Some(entry) => versions::holder(&entry, Seq::MAX)?,
+                    None => None,
+                };
                 let holder = added.get(key).copied().or(stored);
                 if holder.is_some_and(|holder| holder != row.seq) {
                     return Err(CommitError::UniqueViolation {
@@ -116,7 +118,8 @@ impl Committer {
                         key: row.values,
                     });
                 }
-                batch.put_cf(hot.family(Family::Key), key, seq_bytes(row.seq));
+                let entry = KeyEntry::of(row.seq).encode();
+                batch.put_cf(hot.family(Family::Key), key, entry);
                 added.insert(key.clone(), row.seq);
             }
             for entry in &row.keys.entries {

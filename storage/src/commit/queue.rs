@@ -5,10 +5,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::ahead::Ahead;
-use super::{Request, Shared};
+use super::{Reply, Request, Shared, large};
 use crate::error::{CommitError, StorageError};
-use crate::flush::blocking;
 use crate::seq::Seq;
 use crate::transaction::Transaction;
 
@@ -22,8 +20,6 @@ const CHANGES_AT_HAND: usize = 1000;
 /// A transaction on its way.
 pub(crate) struct PendingCommit {
     pub(super) transaction: Transaction,
-    /// If it was checked already.
-    pub(super) ahead: Option<Ahead>,
     /// The outcome, with the transaction: to let go of many changes takes a while, which the committer has no time for.
     reply: oneshot::Sender<(Result<Seq, CommitError>, Transaction, Option<Held>)>,
     held: Held,
@@ -44,6 +40,8 @@ impl PendingCommit {
 pub(crate) struct CommitQueue {
     sender: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
+    /// Held by the large transaction that is under way.
+    large: Arc<Semaphore>,
     shared: Arc<Shared>,
 }
 
@@ -55,6 +53,7 @@ impl CommitQueue {
         let queue = CommitQueue {
             sender,
             room,
+            large: Arc::new(Semaphore::new(1)),
             shared,
         };
         (queue, receiver)
@@ -65,17 +64,9 @@ impl CommitQueue {
         transaction: Transaction,
         held: Box<dyn Send>,
     ) -> Result<Seq, CommitError> {
-        let (transaction, ahead) = match Ahead::is_for(&transaction) {
-            true => {
-                let shared = self.shared.clone();
-                let check = move || {
-                    let ahead = Ahead::check(&shared, &transaction);
-                    Ok((transaction, ahead))
-                };
-                blocking(check).await?
-            }
-            false => (transaction, None),
-        };
+        if large::is_for(&transaction, self.shared.large_bytes) {
+            return self.commit_large(transaction, held).await;
+        }
         let permits = (transaction.bytes().min(BYTES_MAX) / PERMIT_BYTES).max(1);
         let permits = u32::try_from(permits).expect("the queue has less than 2^32 permits");
         let room = self
@@ -87,7 +78,6 @@ impl CommitQueue {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Commit(Box::new(PendingCommit {
             transaction,
-            ahead,
             reply,
             held: (room, held),
         })))
@@ -101,6 +91,54 @@ impl CommitQueue {
             tokio::task::spawn_blocking(move || drop(transaction));
         }
         answer
+    }
+
+    /// It takes no room of the queue: one at a time is under way.
+    async fn commit_large(
+        &self,
+        transaction: Transaction,
+        held: Box<dyn Send>,
+    ) -> Result<Seq, CommitError> {
+        let alone = self.large.clone().acquire_owned().await;
+        let alone = alone.map_err(|_| StorageError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let queue = self.clone();
+        // It goes on when the caller stops waiting.
+        tokio::task::spawn_blocking(move || {
+            large::commit(&queue, transaction, held, alone, reply);
+        });
+        let unknown = |_| CommitError::Unknown("the commit's thread ended".to_string());
+        answer.await.map_err(unknown).flatten()
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Sends a request and waits for its answer. Blocking.
+    pub(super) fn ask<T, E: From<StorageError>>(
+        &self,
+        request: impl FnOnce(Reply<T, E>) -> Request,
+    ) -> Result<T, E> {
+        let (reply, answer) = oneshot::channel();
+        self.send_blocking(request(reply))?;
+        let answer = answer.blocking_recv();
+        answer.unwrap_or_else(|_| Err(StorageError::Closed.into()))
+    }
+
+    /// As `ask`, from where nothing may block.
+    pub(crate) async fn ask_async<T>(
+        &self,
+        request: impl FnOnce(Reply<T, StorageError>) -> Request,
+    ) -> Result<T, StorageError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(request(reply)).await?;
+        answer.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    pub(super) fn send_blocking(&self, request: Request) -> Result<(), StorageError> {
+        let sent = self.sender.blocking_send(request);
+        sent.map_err(|_| StorageError::Closed)
     }
 
     pub(crate) async fn send(&self, request: Request) -> Result<(), StorageError> {
@@ -122,6 +160,7 @@ impl CommitQueue {
             let _ = ended.await;
         }
         self.room.close();
+        self.large.close();
     }
 
     /// As `stop`, without waiting for the end and from where nothing can be awaited.
@@ -134,5 +173,6 @@ impl CommitQueue {
             std::thread::yield_now();
         }
         self.room.close();
+        self.large.close();
     }
 }

@@ -7,11 +7,10 @@ use crate::catalog::{ColumnId, IndexId, TableDef};
 use crate::datum::{ColumnType, Datum, DatumRef};
 use crate::error::StorageError;
 use crate::hot::Family;
-use crate::key::{
-    index_scope, prefix_end, put_nullable, put_value, read_seq, seq_of, values_range,
-};
+use crate::key::{index_scope, prefix_end, put_nullable, put_value, values_range};
 use crate::seq::Seq;
 use crate::transaction::Partition;
+use crate::versions;
 
 /// Some neighbouring entries of a key or index.
 #[derive(Clone, Debug)]
@@ -68,10 +67,10 @@ impl Snapshot {
         let mut entries = self.view.hot.iterate(family, &from, to);
         while let Some((key, value)) = entries.item() {
             let seq = match family {
-                Family::Key => read_seq(value)?,
-                _ => seq_of(key)?,
+                Family::Key => versions::holder(value, self.view.seq)?,
+                _ => versions::indexed(key, value, self.view.seq)?,
             };
-            if seq >= oldest {
+            if let Some(seq) = seq.filter(|seq| *seq >= oldest) {
                 if seqs.len() == limit {
                     return Ok(None);
                 }

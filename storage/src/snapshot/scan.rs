@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use rocksdb::{DB, DBRawIteratorWithThreadMode};
 
-use super::{DeadEntry, HotScan, PartitionSet, ScanColumn, Snapshot, rows_family};
+use super::{HotScan, PartitionSet, ScanColumn, Snapshot, rows_family};
 use crate::changes::ChangeOp;
 use crate::datum::ColumnBuilder;
 use crate::error::StorageError;
@@ -19,6 +19,7 @@ use crate::key::{scope_end, scope_key, seq_of, table_range, version_key};
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::transaction::{Partition, Transaction};
+use crate::versions::DeadEntry;
 
 /// Rows of the first batch of a scan from the newest row back: its reader may need no more.
 const FIRST_BATCH_ROWS: usize = 64;

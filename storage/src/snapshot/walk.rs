@@ -5,9 +5,10 @@ use super::index::{IndexRange, bytes_of};
 use crate::catalog::TableDef;
 use crate::error::StorageError;
 use crate::hot::Family;
-use crate::key::{index_scope, read_seq, seq_of};
+use crate::key::index_scope;
 use crate::seq::Seq;
 use crate::transaction::Partition;
+use crate::versions;
 
 /// Some neighbouring entries of a walk.
 #[derive(Debug)]
@@ -67,10 +68,10 @@ impl Snapshot {
                 break;
             }
             let seq = match family {
-                Family::Key => read_seq(value)?,
-                _ => seq_of(key)?,
+                Family::Key => versions::holder(value, self.view.seq)?,
+                _ => versions::indexed(key, value, self.view.seq)?,
             };
-            if seq >= oldest {
+            if let Some(seq) = seq.filter(|seq| *seq >= oldest) {
                 seqs.push(seq);
             }
             match backward {

@@ -13,8 +13,9 @@ use crate::check::{self, Invariant};
 use crate::cold::{self, ColdOptions, META_FILE, META_STATE};
 use crate::hot::{Hot, HotSnapshot};
 use crate::key::{index_scope, read_seq, seq_bytes, seq_of, version_key};
-use crate::snapshot::{DeadEntry, History};
+use crate::snapshot::History;
 use crate::testing::{assert_sound, check_closed};
+use crate::versions::DeadEntry;
 
 async fn run(dir: &Path) -> Result<check::CheckReport, StorageError> {
     check_closed(dir, ColdOptions::default()).await

@@ -616,7 +616,12 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
     let count = transaction.len() as u64;
     let before = trial.store().visible();
     let mut result = trial.store().commit(transaction).await;
-    if let Err(CommitError::Unknown(reason)) = &result {
+    let failed = match &result {
+        Err(CommitError::Unknown(reason)) => Some((reason, false)),
+        Err(CommitError::Storage(StorageError::LogFailed(reason))) => Some((reason, true)),
+        _ => None,
+    };
+    if let Some((reason, certainly_not)) = failed {
         assert!(reason.contains("failpoint"), "{reason}");
         trial.crashes += 1;
         trial.reopen().await;
@@ -625,6 +630,7 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
         if newest == before {
             return count;
         }
+        assert!(!certainly_not, "{result:?}");
         result = Ok(newest);
     }
     if clashes {

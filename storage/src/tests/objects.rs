@@ -180,6 +180,7 @@ pub(super) fn options(dir: &Path, cold: ColdOptions) -> StoreOptions {
         background: false,
         cold,
         failpoints: Arc::default(),
+        large_bytes: crate::commit::LARGE_BYTES,
     }
 }
 

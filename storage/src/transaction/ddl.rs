@@ -103,7 +103,7 @@ impl Transaction {
         catalog: &Catalog,
     ) -> Result<(), CommitError> {
         // All are counted anew, as an earlier call may have ended halfway.
-        self.keys.clear();
+        self.touched.keys.clear();
         self.deferrable.clear();
         let tables: HashSet<TableId> = self.ops.iter().map(|op| op.table.id).collect();
         let definition = |id: &TableId| {
@@ -124,10 +124,10 @@ impl Transaction {
             let holder = u32::try_from(at).expect("a transaction has less than 2^32 changes");
             op.undo.clear();
             for (_, key) in &op.old_keys.unique {
-                op.undo.push(self.keys.insert(key.clone(), None));
+                op.undo.push(self.touched.keys.insert(key.clone(), None));
             }
             for (index, key) in &op.keys.unique {
-                let before = self.keys.insert(key.clone(), Some(holder));
+                let before = self.touched.keys.insert(key.clone(), Some(holder));
                 if let Some(Some(_)) = before
                     && !op.table.is_deferrable(*index)
                 {
@@ -158,7 +158,7 @@ impl Transaction {
             }
             let (keys, values) = entry_of(table, &partition, index, &version)?;
             for (_, key) in &keys.unique {
-                let own = matches!(self.keys.get(key), Some(Some(_)));
+                let own = matches!(self.touched.keys.get(key), Some(Some(_)));
                 if own || self.fills.holders.contains_key(key) {
                     return Err(CommitError::UniqueViolation {
                         table: table.clone(),

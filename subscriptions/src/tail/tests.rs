@@ -27,6 +27,7 @@ impl Bench {
             background: false,
             cold: Default::default(),
             failpoints: Arc::default(),
+            large_bytes: tidelog_storage::commit::LARGE_BYTES,
         };
         let store = Store::open(options).expect("opens");
         let catalog = store.catalog();

@@ -5,6 +5,7 @@ use object_store::local::LocalFileSystem;
 use super::super::faulty::Faulty;
 use super::*;
 use crate::cold::{ColdOptions, StoreAt};
+use crate::commit::LARGE_BYTES;
 use crate::failpoint::{Failpoints, Step};
 
 /// Time, and the latest it ever was: the clock may go back.
@@ -35,15 +36,20 @@ pub(super) struct Trial {
     store: Option<Arc<Store>>,
     /// Taken from the present store, with the rows of each model then.
     pub(super) snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)>,
+    /// Transactions of more bytes are written in pieces.
+    large_bytes: usize,
     /// How often a write of the log failed, so that the store was opened again.
     pub(super) crashes: u64,
 }
 
 /// Steps that can fail while a store is used by hand.
-pub(super) const STEPS: [Step; 11] = [
+pub(super) const STEPS: [Step; 14] = [
     Step::CommitChecked,
     Step::CommitUnsynced,
     Step::CommitWritten,
+    Step::LargeBegun,
+    Step::LargePiece,
+    Step::LargeWritten,
     Step::FileUnnamed,
     Step::FileNamed,
     Step::FlushFiles,
@@ -70,6 +76,7 @@ impl Trial {
             failpoints: Arc::default(),
             store: None,
             snapshots: Vec::new(),
+            large_bytes: LARGE_BYTES,
             crashes: 0,
         };
         trial.open();
@@ -78,12 +85,18 @@ impl Trial {
     }
 
     pub(super) fn open(&mut self) {
+        // After each second opening every commit is one in pieces.
+        self.large_bytes = match self.large_bytes {
+            0 => LARGE_BYTES,
+            _ => 0,
+        };
         let options = crate::store::StoreOptions {
             dir: self.dir.path().to_path_buf(),
             node: 1,
             clock: self.time.clock(),
             background: false,
             failpoints: self.failpoints.clone(),
+            large_bytes: self.large_bytes,
             cold: self.cold(),
         };
         self.store = Some(Store::open(options).unwrap());

@@ -1,0 +1,645 @@
+//! Large transactions: written in pieces, while everybody else's commits go on.
+//!
+//! A large transaction gets its Seqs ahead of the clock (`SeqGenerator::reserve`), so others draw lower ones meanwhile. What it
+//! does to `log`, `dead`, `key` and `index` is written piece by piece on a thread of its session's; no reader's view reaches
+//! up to its Seqs, and what stands there for them does not count (`versions`). Then the committer adds it to the order of
+//! commits in a batch of its own, as small as any, and all of it counts. At last what it made void is removed.
+//!
+//! From before the first piece until then a record in `meta` tells of it. What a crash leaves of one that was not committed
+//! is taken back by the next opening (`take_back`).
+//!
+//! Guarantees: nobody waits but for a piece, for what the transaction itself changes, and who changes the catalog, erases or
+//! ends a job. One is under way at a time. Does not: take rows of STREAM tables, which expire without a commit, or changes
+//! of the catalog.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use rocksdb::WriteBatch;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::ahead::Ahead;
+use super::check::{Group, deferrable_keys, put_version, resolve};
+use super::tally::Tally;
+use super::{Committer, Request, Shared};
+use crate::catalog::TableKind;
+use crate::changes::{CommitEntry, Extent, decode_commit, encode_commit};
+use crate::commit::queue::CommitQueue;
+use crate::error::{CommitError, StorageError};
+use crate::failpoint::Step;
+use crate::hot::{Family, Hot, HotSnapshot};
+use crate::key::{
+    index_entry, put_seq, read_seq, scope_end, scope_key, seq_bytes, seq_of, version_key,
+};
+use crate::notify::Notification;
+use crate::seq::Seq;
+use crate::transaction::{Op, Touched, Transaction};
+use crate::versions::{DeadEntry, KeyEntry};
+
+/// The `meta` key that stands while a large commit is under way.
+pub(crate) const META_LARGE: u8 = b'l';
+/// Bytes of a piece, about. It takes a millisecond or two, as long as which others may wait for it.
+const PIECE_BYTES: usize = 256 << 10;
+/// Keys that the committer looks at in one turn.
+const CLEANED_AT_A_TIME: usize = 1000;
+/// How long a change may take to be written, in microseconds, and how long each transaction may, in milliseconds: the Seqs are
+/// of as much later. A commit that takes longer lets the others wait.
+const CHANGE_US: u64 = 3;
+const EACH_MS: u64 = 300;
+
+/// What `meta` tells of a large commit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Begun {
+    pub(crate) is_committed: bool,
+    pub(crate) first: Seq,
+    pub(crate) entry: CommitEntry,
+}
+
+impl Begun {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![u8::from(self.is_committed)];
+        put_seq(&mut out, self.first);
+        out.extend(encode_commit(self.entry.last, &self.entry.extents));
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Begun, StorageError> {
+        let corrupt = || StorageError::Corrupt("a large commit".to_string());
+        let (committed, rest) = bytes.split_first().ok_or_else(corrupt)?;
+        Ok(Begun {
+            is_committed: *committed != 0,
+            first: read_seq(rest)?,
+            entry: decode_commit(rest.get(8..).ok_or_else(corrupt)?)?,
+        })
+    }
+
+    fn has(&self, seq: Seq) -> bool {
+        (self.first..=self.entry.last).contains(&seq)
+    }
+}
+
+/// Whether a transaction of more than so many bytes is written in pieces.
+pub(super) fn is_for(transaction: &Transaction, large_bytes: usize) -> bool {
+    transaction.bytes() > large_bytes
+        && !transaction.is_empty()
+        && transaction.catalog.is_none()
+        && (transaction.ops().iter()).all(|op| op.table.kind != TableKind::Stream)
+}
+
+/// What the committer has to say to a large transaction that wants to begin.
+pub(crate) enum Turn {
+    /// Its first Seq.
+    Begun(Seq),
+    /// Something changed since it was checked.
+    CheckAgain,
+}
+
+/// A transaction that was checked ahead.
+pub(crate) struct Checked {
+    transaction: Transaction,
+    touched: Arc<Touched>,
+    ahead: Ahead,
+    tally: Arc<Tally>,
+}
+
+/// One whose pieces are written.
+pub(crate) struct Written {
+    first: Seq,
+    tally: Arc<Tally>,
+    told: Vec<Notification>,
+    synced: bool,
+    /// Whether it made entries void that are to be removed.
+    leaves_void: bool,
+    /// How the pieces went.
+    done: Result<(), StorageError>,
+}
+
+/// The large commit that the committer knows of.
+pub(super) enum UnderWay {
+    /// Its pieces are being written: nobody else may change what it does.
+    Writing(Arc<Touched>),
+    /// It is committed; what it made void is being removed.
+    Cleaning,
+}
+
+/// Commits a large transaction and answers; then lets go of everything. Blocking, on a thread of its own.
+pub(super) fn commit(
+    queue: &CommitQueue,
+    mut transaction: Transaction,
+    held: Box<dyn Send>,
+    alone: OwnedSemaphorePermit,
+    reply: oneshot::Sender<Result<Seq, CommitError>>,
+) {
+    let unsynced = transaction.unsynced;
+    let told = transaction.take_notifications();
+    let seqs = (transaction.len() + told.len()) as u64;
+    let begun = match begin(queue, transaction, seqs) {
+        Ok(begun) => begun,
+        Err(error) => {
+            drop(held);
+            let _ = reply.send(Err(error));
+            return;
+        }
+    };
+    let (first, mut transaction, touched, tally) = begun;
+    let shared = queue.shared();
+    let leaves_void = (touched.freed_keys().next().is_some())
+        || (transaction.ops().iter()).any(|op| !op.old_keys.entries.is_empty());
+    // Whatever happens, the committer hears of the end: others wait for it.
+    let mut pieces = Pieces::new(shared, first);
+    let written = AssertUnwindSafe(|| pieces.write(transaction.ops_mut(), &tally));
+    let done = std::panic::catch_unwind(written);
+    let done = done.unwrap_or_else(|_| Err(StorageError::LogFailed("a thread ended".to_string())));
+    let written = Written {
+        first,
+        tally,
+        told,
+        synced: !unsynced,
+        leaves_void,
+        done,
+    };
+    let (ended, answer) = oneshot::channel();
+    let sent = queue.send_blocking(Request::EndLarge {
+        written: Box::new(written),
+        reply: ended,
+    });
+    let unknown = |_| CommitError::Unknown("the committer ended".to_string());
+    let answer = match sent {
+        Ok(()) => answer.blocking_recv().map_err(unknown).flatten(),
+        Err(error) => Err(error.into()),
+    };
+    let committed = answer.is_ok();
+    // Whoever waits for a row gets it now; the caller's next statement finds it free.
+    drop(held);
+    let _ = reply.send(answer);
+    if committed && leaves_void {
+        // What fails here has failed the store, and stays for the next opening.
+        let _ = clean(queue, first, &transaction, &touched);
+    }
+    drop(alone);
+}
+
+type Beginning = (Seq, Transaction, Arc<Touched>, Arc<Tally>);
+
+/// Checks a transaction and has the committer give it `seqs` Seqs.
+fn begin(
+    queue: &CommitQueue,
+    mut transaction: Transaction,
+    seqs: u64,
+) -> Result<Beginning, CommitError> {
+    let tally = Arc::new(Tally::of(transaction.ops()));
+    let touched = Arc::new(transaction.take_touched());
+    loop {
+        let ahead = match Ahead::check(queue.shared(), &transaction) {
+            Ok(ahead) => ahead,
+            Err(error) => {
+                // What it collided with is visible when it hears of it.
+                queue.ask(|reply| Request::Settled { reply })?;
+                return Err(error);
+            }
+        };
+        let checked = Box::new(Checked {
+            transaction,
+            touched: touched.clone(),
+            ahead,
+            tally: tally.clone(),
+        });
+        let (reply, turn) = oneshot::channel();
+        queue.send_blocking(Request::BeginLarge {
+            checked,
+            seqs,
+            reply,
+        })?;
+        let turn = turn.blocking_recv();
+        let (turn, checked) = turn.map_err(|_| CommitError::from(StorageError::Closed))?;
+        match turn? {
+            Turn::Begun(first) => return Ok((first, checked.transaction, touched, tally)),
+            Turn::CheckAgain => transaction = checked.transaction,
+        }
+    }
+}
+
+/// Removes what a committed transaction made void, then what tells of it.
+fn clean(
+    queue: &CommitQueue,
+    first: Seq,
+    transaction: &Transaction,
+    touched: &Touched,
+) -> Result<(), StorageError> {
+    let hot = &queue.shared().hot;
+    // Nobody writes entries of versions that are gone: these need not be the committer's.
+    let mut batch = WriteBatch::default();
+    for op in transaction.ops() {
+        for entry in &op.old_keys.entries {
+            let entry = index_entry(entry, resolve(op.old, first));
+            batch.delete_cf(hot.family(Family::Index), entry);
+        }
+        if batch.size_in_bytes() > PIECE_BYTES {
+            hot.write_piece(std::mem::take(&mut batch))?;
+        }
+    }
+    hot.write_piece(batch)?;
+    let mut freed = touched.freed_keys().cloned();
+    loop {
+        let keys: Vec<Arc<[u8]>> = freed.by_ref().take(CLEANED_AT_A_TIME).collect();
+        let is_last = keys.len() < CLEANED_AT_A_TIME;
+        queue.ask(|reply| Request::CleanLarge {
+            keys,
+            is_last,
+            reply,
+        })?;
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// The pieces of a transaction.
+struct Pieces<'a> {
+    shared: &'a Shared,
+    first: Seq,
+    piece_bytes: usize,
+    batch: WriteBatch,
+    /// Who had the keys that the batch has, before the transaction.
+    before: HashMap<Arc<[u8]>, Option<Seq>>,
+}
+
+impl Pieces<'_> {
+    fn new(shared: &Shared, first: Seq) -> Pieces<'_> {
+        let piece_bytes = PIECE_BYTES.min(shared.large_bytes);
+        Pieces {
+            shared,
+            first,
+            piece_bytes,
+            batch: WriteBatch::with_capacity_bytes(piece_bytes),
+            before: HashMap::new(),
+        }
+    }
+
+    fn write(&mut self, ops: &mut [Op], tally: &Tally) -> Result<(), StorageError> {
+        let (hot, first) = (&self.shared.hot, self.first);
+        let index = hot.family(Family::Index);
+        for (part, from, run) in tally.runs(ops) {
+            for (at, op) in run.iter_mut().enumerate() {
+                let seq = first.advance((from + at) as u64);
+                let old = resolve(op.old, first);
+                put_version(
+                    hot,
+                    &mut self.batch,
+                    op,
+                    (old, seq),
+                    part.ends_at(from + at),
+                );
+                self.put_keys(op, seq)?;
+                for entry in &op.old_keys.entries {
+                    (self.batch).put_cf(index, index_entry(entry, old), seq_bytes(seq));
+                }
+                for entry in &op.keys.entries {
+                    self.batch.put_cf(index, index_entry(entry, seq), b"");
+                }
+                if self.batch.size_in_bytes() >= self.piece_bytes {
+                    self.write_batch()?;
+                }
+            }
+        }
+        for (key, holder) in deferrable_keys(ops, first) {
+            let before = self.before(key)?;
+            self.put_key(
+                key,
+                KeyEntry {
+                    // One that is freed is so by some change of the transaction.
+                    by: holder.unwrap_or(first),
+                    is_freed: holder.is_none(),
+                    before,
+                },
+            );
+        }
+        self.write_batch()?;
+        self.shared.failpoints.reach(Step::LargeWritten)
+    }
+
+    /// The entries of the keys that a change takes and frees, but for deferrable ones.
+    fn put_keys(&mut self, op: &Op, seq: Seq) -> Result<(), StorageError> {
+        let is_plain = |index| !op.table.is_deferrable(index);
+        let held = op.old.as_pending().is_none().then_some(op.old);
+        let (old, new) = op.touches();
+        for ((index, key), is_first) in old.filter(|((index, _), _)| is_plain(*index)) {
+            let before = match is_first {
+                true => held,
+                false => self.before(key)?,
+            };
+            self.put_key(
+                key,
+                KeyEntry {
+                    by: seq,
+                    is_freed: !op
+                        .keys
+                        .unique
+                        .iter()
+                        .any(|new| new.0 == *index && new.1 == *key),
+                    before,
+                },
+            );
+        }
+        for ((index, key), is_first) in new.filter(|((index, _), _)| is_plain(*index)) {
+            if op
+                .old_keys
+                .unique
+                .iter()
+                .any(|old| old.0 == *index && old.1 == *key)
+            {
+                continue;
+            }
+            let before = match is_first {
+                true => None,
+                false => self.before(key)?,
+            };
+            self.put_key(
+                key,
+                KeyEntry {
+                    by: seq,
+                    is_freed: false,
+                    before,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn put_key(&mut self, key: &Arc<[u8]>, entry: KeyEntry) {
+        let keys = self.shared.hot.family(Family::Key);
+        self.batch.put_cf(keys, key, entry.encode());
+        self.before.insert(key.clone(), entry.before);
+    }
+
+    /// Who had a key before the transaction, which may have changed its entry.
+    fn before(&self, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
+        if let Some(before) = self.before.get(key) {
+            return Ok(*before);
+        }
+        match self.shared.hot.get(Family::Key, key)? {
+            Some(entry) => Ok(KeyEntry::decode(&entry)?.holder(self.first.previous())),
+            None => Ok(None),
+        }
+    }
+
+    fn write_batch(&mut self) -> Result<(), StorageError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.before.clear();
+        let next = WriteBatch::with_capacity_bytes(self.piece_bytes);
+        (self.shared.hot).write_piece(std::mem::replace(&mut self.batch, next))?;
+        self.shared.failpoints.reach(Step::LargePiece)
+    }
+}
+
+impl Committer {
+    /// Whether a request has to wait for the large commit that is under way.
+    pub(super) fn waits(&self, request: &Request) -> bool {
+        match (&self.large, request) {
+            (None, _) => false,
+            (_, Request::EndLarge { .. } | Request::CleanLarge { .. } | Request::Sync) => false,
+            (Some(UnderWay::Writing(touched)), Request::Commit(commit)) => {
+                commit.transaction.catalog.is_some() || touched.meets(&commit.transaction)
+            }
+            (Some(UnderWay::Writing(_)), _) => true,
+            (Some(UnderWay::Cleaning), request) => matches!(
+                request,
+                Request::Erase { .. } | Request::Settled { .. } | Request::Stop { .. }
+            ),
+        }
+    }
+
+    /// Gives a large transaction its Seqs, if nothing has come between it and its check.
+    pub(super) fn begin_large(
+        &mut self,
+        checked: &Checked,
+        seqs: u64,
+    ) -> Result<Turn, CommitError> {
+        self.check_alive()?;
+        for part in &checked.tally.tables {
+            self.check_table(part)?;
+        }
+        self.check_reads(&Group::default(), &checked.transaction)?;
+        self.check_users(&checked.transaction)?;
+        if !self.recent.spares(&checked.touched, &checked.ahead) {
+            return Ok(Turn::CheckAgain);
+        }
+        let ahead_ms = EACH_MS + seqs * CHANGE_US / 1000;
+        let first = (self.shared.generator).reserve(seqs, ahead_ms as i64);
+        let begun = Begun {
+            is_committed: false,
+            first,
+            entry: CommitEntry {
+                last: first.advance(seqs - 1),
+                extents: checked.tally.extents(first),
+            },
+        };
+        let mut batch = WriteBatch::default();
+        batch.put_cf(
+            self.shared.hot.family(Family::Meta),
+            [META_LARGE],
+            begun.encode(),
+        );
+        if let Err(error) = self.write_to(batch, Step::LargeBegun) {
+            self.shared.generator.release();
+            return Err(error.into());
+        }
+        self.large = Some(UnderWay::Writing(checked.touched.clone()));
+        Ok(Turn::Begun(first))
+    }
+
+    /// Commits a large transaction whose pieces are written; returns its last Seq.
+    pub(super) fn end_large(&mut self, written: &mut Written) -> Result<Seq, CommitError> {
+        let ended = self.commit_large(written);
+        self.shared.generator.release();
+        let cleans = ended.is_ok() && written.leaves_void;
+        self.large = cleans.then_some(UnderWay::Cleaning);
+        self.ready.append(&mut self.waiting);
+        ended
+    }
+
+    fn commit_large(&mut self, written: &mut Written) -> Result<Seq, CommitError> {
+        let done = std::mem::replace(&mut written.done, Ok(()));
+        self.write_by(|_| done)?;
+        let (hot, first) = (self.shared.hot.clone(), written.first);
+        let mut group = Group {
+            is_large: true,
+            ..Group::default()
+        };
+        self.read_states(&mut group.states, &written.tally)?;
+        written.tally.count(first, &mut group.states);
+        let extents = written.tally.extents(first);
+        let changes = written.tally.changes();
+        group.tell(&hot, &written.told, first.advance(changes));
+        let last = first.advance(changes + written.told.len() as u64 - 1);
+        group.end(&hot, (first, last), &extents);
+        let meta = hot.family(Family::Meta);
+        match written.leaves_void {
+            true => {
+                let begun = Begun {
+                    is_committed: true,
+                    first,
+                    entry: CommitEntry { last, extents },
+                };
+                group.batch.put_cf(meta, [META_LARGE], begun.encode());
+            }
+            false => group.batch.delete_cf(meta, [META_LARGE]),
+        }
+        self.write_group(group, last, None, written.synced)
+            .map_err(|error| CommitError::Unknown(error.to_string()))?;
+        // Too late to fail: they can only hold or end the process.
+        let _ = self.shared.failpoints.reach(Step::CommitPublished);
+        let _ = self.shared.failpoints.reach(Step::LargeCommitted);
+        Ok(last)
+    }
+
+    /// Removes the entries of keys that were freed and are nobody's still; with the last of them what tells of the commit.
+    pub(super) fn clean_large(
+        &mut self,
+        keys: &[Arc<[u8]>],
+        is_last: bool,
+    ) -> Result<(), StorageError> {
+        let hot = self.shared.hot.clone();
+        let mut batch = WriteBatch::default();
+        for key in keys {
+            if let Some(entry) = hot.get(Family::Key, key)?
+                && KeyEntry::decode(&entry)?.is_freed
+            {
+                batch.delete_cf(hot.family(Family::Key), key);
+            }
+        }
+        if is_last {
+            let _ = self.shared.failpoints.reach(Step::LargeCleaned);
+            batch.delete_cf(hot.family(Family::Meta), [META_LARGE]);
+        }
+        self.write_by(|shared| Ok(shared.hot.write_unsynced(batch)?))?;
+        self.shared.unsynced.notify_one();
+        // Snapshots that are taken from now on need not skip them.
+        self.publish(self.shared.view().seq);
+        if is_last {
+            self.large = None;
+            self.ready.append(&mut self.waiting);
+        }
+        Ok(())
+    }
+}
+
+/// What a large commit was cut short at, if one was.
+pub(crate) fn unfinished(hot: &Hot) -> Result<Option<Begun>, StorageError> {
+    let begun = hot.get(Family::Meta, &[META_LARGE])?;
+    begun.map(|bytes| Begun::decode(&bytes)).transpose()
+}
+
+/// Takes back what a crash has left of a large commit, or removes what a committed one had made void. It reads the keys and
+/// indexes of the partitions that it changed.
+pub(crate) fn take_back(hot: &Arc<Hot>) -> Result<(), StorageError> {
+    let Some(begun) = unfinished(hot)? else {
+        return Ok(());
+    };
+    tracing::info!(
+        changes = begun.entry.extents.len(),
+        committed = begun.is_committed,
+        "a large commit was cut short; what it left is removed"
+    );
+    let snapshot = HotSnapshot::take(hot);
+    for extent in &begun.entry.extents {
+        let mut left = Left {
+            hot,
+            begun: &begun,
+            batch: WriteBatch::default(),
+        };
+        left.clear_keys(&snapshot, extent)?;
+        left.clear_index(&snapshot, extent)?;
+        if !begun.is_committed {
+            left.clear_versions(&snapshot, extent)?;
+        }
+        hot.write_unsynced(left.batch)?;
+    }
+    let mut batch = WriteBatch::default();
+    batch.delete_cf(hot.family(Family::Meta), [META_LARGE]);
+    // What came before is synced with it.
+    Ok(hot.write(batch)?)
+}
+
+/// What is left of a large commit in one partition.
+struct Left<'a> {
+    hot: &'a Arc<Hot>,
+    begun: &'a Begun,
+    batch: WriteBatch,
+}
+
+impl Left<'_> {
+    fn clear_keys(&mut self, now: &HotSnapshot, extent: &Extent) -> Result<(), StorageError> {
+        let hot = self.hot.clone();
+        let keys = hot.family(Family::Key);
+        self.each(now, Family::Key, extent, |begun, batch, key, value| {
+            let entry = KeyEntry::decode(value)?;
+            if !begun.has(entry.by) {
+                return Ok(());
+            }
+            match (begun.is_committed, entry.before) {
+                (true, _) if entry.is_freed => batch.delete_cf(keys, key),
+                (true, _) => {}
+                (false, Some(before)) => batch.put_cf(keys, key, KeyEntry::of(before).encode()),
+                (false, None) => batch.delete_cf(keys, key),
+            }
+            Ok(())
+        })
+    }
+
+    fn clear_index(&mut self, now: &HotSnapshot, extent: &Extent) -> Result<(), StorageError> {
+        let hot = self.hot.clone();
+        let index = hot.family(Family::Index);
+        self.each(now, Family::Index, extent, |begun, batch, key, value| {
+            let is_gone = !value.is_empty() && begun.has(read_seq(value)?);
+            match (begun.is_committed, is_gone) {
+                (false, _) if begun.has(seq_of(key)?) => batch.delete_cf(index, key),
+                (true, true) => batch.delete_cf(index, key),
+                (false, true) => batch.put_cf(index, key, b""),
+                (_, false) => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn clear_versions(&mut self, now: &HotSnapshot, extent: &Extent) -> Result<(), StorageError> {
+        let hot = self.hot.clone();
+        let (log, dead) = (hot.family(Family::Log), hot.family(Family::Dead));
+        self.each(now, Family::Dead, extent, |begun, batch, key, value| {
+            if begun.has(DeadEntry::decode(value)?.by) {
+                batch.delete_cf(dead, key);
+            }
+            Ok(())
+        })?;
+        let version = |seq| version_key(extent.table, &extent.partition, seq);
+        let (from, to) = (
+            version(self.begun.first),
+            version(self.begun.entry.last.next()),
+        );
+        self.batch.delete_range_cf(log, from, to);
+        Ok(())
+    }
+
+    /// Looks at each entry that a family has of a partition.
+    fn each(
+        &mut self,
+        now: &HotSnapshot,
+        family: Family,
+        extent: &Extent,
+        mut look: impl FnMut(&Begun, &mut WriteBatch, &[u8], &[u8]) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let scope = scope_key(extent.table, &extent.partition);
+        let mut entries = now.iterate(family, &scope, scope_end(scope.clone()));
+        while let Some((key, value)) = entries.item() {
+            look(self.begun, &mut self.batch, key, value)?;
+            if self.batch.size_in_bytes() > PIECE_BYTES {
+                self.hot.write_unsynced(std::mem::take(&mut self.batch))?;
+            }
+            entries.next();
+        }
+        Ok(entries.status()?)
+    }
+}
