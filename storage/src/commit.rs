@@ -45,7 +45,7 @@ use ahead::Recent;
 use check::Group;
 use garbage::Garbage;
 use index::Unindexed;
-use large::{Checked, Turn, UnderWay, Written};
+use large::{Checked, Pace, Turn, UnderWay, Written};
 pub(crate) use queue::CommitQueue;
 use queue::PendingCommit;
 
@@ -263,6 +263,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
         dropped_roles: HashMap::new(),
         recent: Recent::default(),
         large: None,
+        pace: Pace::default(),
         waiting: VecDeque::new(),
         ready: VecDeque::new(),
         stopped: Vec::new(),
@@ -286,6 +287,7 @@ struct Committer {
     dropped_roles: HashMap<Partition, Seq>,
     recent: Recent,
     large: Option<UnderWay>,
+    pace: Pace,
     /// What waits for the large transaction that is under way, and what has waited for one.
     waiting: VecDeque<Request>,
     ready: VecDeque<Request>,

@@ -4,9 +4,9 @@
 //! process do not meet each other's; the server takes them from `TIDELOG_FAILPOINTS`.
 //! Guarantees: where none is set, a step is one relaxed load. Does not: decide what a test does with them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::error::StorageError;
 
@@ -94,7 +94,7 @@ steps! {
 pub enum Action {
     /// The process ends at once, as by SIGKILL: no destructor runs, nothing is written.
     Kill,
-    /// The thread goes no further; the others do.
+    /// The thread goes no further until the plans are taken back; the others do.
     Stop,
     /// The step fails. What fails while it is written ends the store's taking commits, as a broken disk does.
     Fail,
@@ -113,6 +113,8 @@ struct Plan {
 pub struct Failpoints {
     any: AtomicBool,
     plans: Mutex<Vec<Plan>>,
+    cleared: Condvar,
+    stopped: AtomicUsize,
 }
 
 /// What `TIDELOG_FAILPOINTS` cannot mean.
@@ -155,10 +157,16 @@ impl Failpoints {
         self.any.store(true, Ordering::Relaxed);
     }
 
-    /// Takes back what has not happened yet.
+    /// Takes back what has not happened yet, and lets threads that were stopped go on.
     pub fn clear(&self) {
         self.plans.lock().clear();
         self.any.store(false, Ordering::Relaxed);
+        self.cleared.notify_all();
+    }
+
+    /// How many threads are stopped.
+    pub fn stopped(&self) -> usize {
+        self.stopped.load(Ordering::SeqCst)
     }
 
     /// Whether something may happen at the step.
@@ -192,9 +200,13 @@ impl Failpoints {
         tracing::warn!(step = name, ?action, "failpoint");
         match action {
             Action::Kill => std::process::abort(),
-            Action::Stop => loop {
-                std::thread::park();
-            },
+            Action::Stop => {
+                let mut plans = self.plans.lock();
+                self.stopped.fetch_add(1, Ordering::SeqCst);
+                self.cleared.wait(&mut plans);
+                self.stopped.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            }
             Action::Fail => {
                 let reason = format!("failpoint {name}");
                 Err(StorageError::Io(std::io::Error::other(reason)))

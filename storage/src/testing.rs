@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::catalog::{
-    CatalogChange, ColumnDef, ColumnId, TableDef, TableId, TableKind, TableOptions,
+    CatalogChange, ColumnDef, ColumnId, ColumnOrder, IndexDef, IndexId, TableDef, TableId,
+    TableKind, TableOptions,
 };
 use crate::check::{self, CheckReport};
 use crate::cold::ColdOptions;
@@ -46,6 +47,23 @@ pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -
             columns,
             options,
         )
+    }
+}
+
+/// A ready index of a column.
+pub(crate) fn index(id: u16, name: &str, column: u16, unique: bool) -> IndexDef {
+    IndexDef {
+        id: IndexId::new(id),
+        name: name.to_string(),
+        columns: vec![ColumnId::new(column)],
+        orders: vec![ColumnOrder::default()],
+        unique,
+        primary: false,
+        constraint: false,
+        ready: true,
+        predicate: None,
+        included: Vec::new(),
+        deferral: Default::default(),
     }
 }
 

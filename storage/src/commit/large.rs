@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rocksdb::WriteBatch;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -43,10 +44,11 @@ pub(crate) const META_LARGE: u8 = b'l';
 const PIECE_BYTES: usize = 256 << 10;
 /// Keys that the committer looks at in one turn.
 const CLEANED_AT_A_TIME: usize = 1000;
-/// How long a change may take to be written, in microseconds, and how long each transaction may, in milliseconds: the Seqs are
-/// of as much later. A commit that takes longer lets the others wait.
-const CHANGE_US: u64 = 3;
-const EACH_MS: u64 = 300;
+/// How long a change takes to be written, in microseconds, as long as nothing is known of it, and at most. A transaction's Seqs
+/// are of so much later that it may take twice the time of the last one, and half a second. If it takes longer, the others wait.
+const CHANGE_US: f64 = 3.0;
+const CHANGE_US_MAX: f64 = 50.0;
+const EACH_MS: f64 = 500.0;
 
 /// What `meta` tells of a large commit.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +115,34 @@ pub(crate) struct Written {
     leaves_void: bool,
     /// How the pieces went.
     done: Result<(), StorageError>,
+}
+
+/// How long large commits take.
+pub(super) struct Pace {
+    change_us: f64,
+    begun: Instant,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            change_us: CHANGE_US,
+            begun: Instant::now(),
+        }
+    }
+}
+
+impl Pace {
+    /// One of so many changes begins: how many milliseconds it may take.
+    fn begin(&mut self, changes: u64) -> i64 {
+        self.begun = Instant::now();
+        (EACH_MS + 2.0 * self.change_us * changes as f64 / 1000.0) as i64
+    }
+
+    fn end(&mut self, changes: u64) {
+        let took_us = self.begun.elapsed().as_micros() as f64 / changes.max(1) as f64;
+        self.change_us = took_us.clamp(CHANGE_US, CHANGE_US_MAX);
+    }
 }
 
 /// The large commit that the committer knows of.
@@ -427,8 +457,8 @@ impl Committer {
         if !self.recent.spares(&checked.touched, &checked.ahead) {
             return Ok(Turn::CheckAgain);
         }
-        let ahead_ms = EACH_MS + seqs * CHANGE_US / 1000;
-        let first = (self.shared.generator).reserve(seqs, ahead_ms as i64);
+        let ahead_ms = self.pace.begin(seqs);
+        let first = self.shared.generator.reserve(seqs, ahead_ms);
         let begun = Begun {
             is_committed: false,
             first,
@@ -453,6 +483,7 @@ impl Committer {
 
     /// Commits a large transaction whose pieces are written; returns its last Seq.
     pub(super) fn end_large(&mut self, written: &mut Written) -> Result<Seq, CommitError> {
+        self.pace.end(written.tally.changes());
         let ended = self.commit_large(written);
         self.shared.generator.release();
         let cleans = ended.is_ok() && written.leaves_void;

@@ -6,35 +6,17 @@ use rocksdb::WriteBatch;
 
 use super::objects::{Switched, options, remote};
 use super::*;
-use crate::catalog::{
-    ColumnId, ColumnOrder, Deferral, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TableId,
-};
+use crate::catalog::{ColumnId, Deferral, ForeignKeyDef, IndexId, ReferentialAction, TableId};
 use crate::check::{self, Invariant};
 use crate::cold::{self, ColdOptions, META_FILE, META_STATE};
 use crate::hot::{Hot, HotSnapshot};
 use crate::key::{index_scope, read_seq, seq_bytes, seq_of, version_key};
 use crate::snapshot::History;
-use crate::testing::{assert_sound, check_closed};
+use crate::testing::{assert_sound, check_closed, index};
 use crate::versions::DeadEntry;
 
 async fn run(dir: &Path) -> Result<check::CheckReport, StorageError> {
     check_closed(dir, ColdOptions::default()).await
-}
-
-fn index(id: u16, name: &str, column: u16, unique: bool) -> IndexDef {
-    IndexDef {
-        id: IndexId::new(id),
-        name: name.to_string(),
-        columns: vec![ColumnId::new(column)],
-        orders: vec![ColumnOrder::default()],
-        unique,
-        primary: false,
-        constraint: false,
-        ready: true,
-        predicate: None,
-        included: Vec::new(),
-        deferral: Default::default(),
-    }
 }
 
 /// A table with every kind of key, which references itself, and its data in both tiers; closed.

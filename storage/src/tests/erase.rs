@@ -5,12 +5,12 @@ use object_store::path::Path as ObjectPath;
 
 use super::objects::{Switched, options, remote};
 use super::*;
-use crate::catalog::{ColumnId, ColumnOrder, IndexDef, IndexId};
+use crate::catalog::IndexId;
 use crate::cold::ColdOptions;
 use crate::commit::Request;
 use crate::datum::ColumnType;
 use crate::hot::Hot;
-use crate::testing::{assert_sound, check_closed, column, table};
+use crate::testing::{assert_sound, check_closed, column, index, table};
 
 /// In each of alice's rows, in what is indexed and what is not.
 const MARK: &str = "7f3a91c0de55b2e86d1f";
@@ -22,19 +22,7 @@ fn named(id: u32, name: &str, keyed: bool) -> TableDef {
         column(2, "note", ColumnType::Text),
     ];
     let mut def = table(id, name, columns, if keyed { &[1] } else { &[] });
-    let index = |id: u16, unique: bool| IndexDef {
-        id: IndexId::new(id),
-        name: format!("{name}_{id}"),
-        columns: vec![ColumnId::new(2)],
-        orders: vec![ColumnOrder::default()],
-        unique,
-        primary: false,
-        constraint: false,
-        ready: true,
-        predicate: None,
-        included: Vec::new(),
-        deferral: Default::default(),
-    };
+    let index = |id, unique| index(id, &format!("{name}_{id}"), 2, unique);
     def.indexes = vec![index(1, true), index(2, false)];
     def.next_index_id = IndexId::new(3);
     def

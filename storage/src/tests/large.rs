@@ -1,7 +1,13 @@
-//! Large transactions, which are checked ahead of their turn.
+//! Large transactions, which are written in pieces beside the others.
 
 use super::*;
-use crate::testing::assert_sound;
+use crate::catalog::IndexId;
+use crate::failpoint::{Action, Failpoints, Step};
+use crate::notify::Notification;
+use crate::snapshot::IndexRange;
+use crate::testing::{assert_sound, check_closed, index};
+use crate::transaction::ReadSet;
+use std::ops::Bound;
 
 /// Rows of a large transaction, and the bytes of each.
 const ROWS: i64 = 64;
@@ -101,5 +107,367 @@ async fn large_transactions_without_keys_do_not_delete_a_row_twice() {
         assert!(matches!(refused, Some(CommitError::Conflict)));
     }
     assert_sound(&store.check().await.unwrap());
+    store.close().await;
+}
+
+/// A store whose commits of some changes are large, and where it can be held.
+fn open_held(dir: &Path) -> (Arc<Store>, Held) {
+    let failpoints = Arc::new(Failpoints::default());
+    let store = Store::open(crate::store::StoreOptions {
+        dir: dir.to_path_buf(),
+        node: 1,
+        // It stands, so that who is held is not late.
+        clock: Arc::new(|| EPOCH_UNIX_MS + 1_000_000),
+        background: false,
+        cold: Default::default(),
+        failpoints: failpoints.clone(),
+        large_bytes: 4000,
+    });
+    (store.unwrap(), Held(failpoints))
+}
+
+/// Lets go of what it holds, also where a test fails.
+struct Held(Arc<Failpoints>);
+
+impl std::ops::Deref for Held {
+    type Target = Failpoints;
+
+    fn deref(&self) -> &Failpoints {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Waits until a thread is held.
+async fn hold(failpoints: &Failpoints) {
+    while failpoints.stopped() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A table of ten rows, with an index of notes.
+async fn ten(store: &Store, keyed: bool) -> Arc<TableDef> {
+    let mut def = notes(store.catalog().next_table_id, "t", keyed);
+    def.indexes.push(index(7, "t_note", 2, false));
+    let table = put_table(store, def).await;
+    let mut transaction = Transaction::new();
+    for id in 0..10 {
+        transaction.insert(&table, &user("alice"), &row(id, &format!("n{id}")));
+    }
+    store.commit(transaction).await.unwrap();
+    table
+}
+
+/// Deletes row 0, updates row 1 twice, gives row 2 the key 1000, moves the key of row 3 to row 4, and inserts 20 rows.
+fn change_all(dir: &Path, store: &Store, table: &Arc<TableDef>) -> Transaction {
+    let alice = user("alice");
+    let old: BTreeMap<i64, RowVersion> = (live(dir, store, table).into_iter())
+        .map(|((_, seq), row)| (id_of(&row), RowVersion { seq, row }))
+        .collect();
+    let mut transaction = Transaction::new();
+    transaction.reads_since(store.visible());
+    transaction.delete(table, &alice, &old[&0]);
+    let mut update = |old: &RowVersion, id: i64, note: &str| {
+        let row = row(id, note);
+        let seq = transaction.update(table, &alice, old, &row);
+        RowVersion { seq, row }
+    };
+    let once = update(&old[&1], 1, "once");
+    update(&once, 1, "twice");
+    update(&old[&2], 1000, "moved");
+    update(&old[&3], 1003, "away");
+    update(&old[&4], 3, "here");
+    for id in 100..120 {
+        transaction.insert(table, &alice, &row(id, &"x".repeat(400)));
+    }
+    transaction
+}
+
+fn id_of(row: &Row) -> i64 {
+    match row[0] {
+        Datum::Int8(id) => id,
+        _ => panic!("{row:?}"),
+    }
+}
+
+fn note_of(row: &Row) -> String {
+    match &row[1] {
+        Datum::Text(note) => note.clone(),
+        _ => panic!("{row:?}"),
+    }
+}
+
+/// The ids and notes that a store has of alice, the same by scan, key and index.
+fn shown(dir: &Path, store: &Store, table: &Arc<TableDef>) -> BTreeMap<i64, String> {
+    let snapshot = store.snapshot();
+    let mut rows = scan(dir, &snapshot, table, None);
+    rows.retain(|(of, _), _| of == "alice");
+    let mut shown = BTreeMap::new();
+    let mut seqs = BTreeSet::new();
+    for ((_, seq), row) in &rows {
+        assert_eq!(shown.insert(id_of(row), note_of(row)), None);
+        seqs.insert(*seq);
+    }
+    let ids = (0..12).chain(99..121).chain(1000..1005);
+    for id in ids.filter(|_| table.primary().is_some()) {
+        let key = [Datum::Int8(id)];
+        let found = (snapshot.lookup(table, &user("alice"), &key, None)).unwrap();
+        let own = rows.iter().find(|(_, row)| id_of(row) == id);
+        match (found, own) {
+            (Lookup::Hot(version), Some(((_, seq), row))) => {
+                assert_eq!((version.seq, &version.row), (*seq, row));
+            }
+            (Lookup::Absent, None) => {}
+            (found, own) => panic!("{id}: {found:?}, {own:?}"),
+        }
+    }
+    let mut indexes = vec![IndexId::new(7)];
+    indexes.extend(table.primary().map(|primary| primary.id));
+    for index in indexes {
+        let all = IndexRange {
+            index,
+            equal: Vec::new(),
+            lower: Bound::Unbounded,
+            upper: Bound::Unbounded,
+        };
+        let scanned = snapshot.index_scan(table, &user("alice"), &all, 1000);
+        let scanned = scanned.unwrap().unwrap();
+        assert_eq!(scanned.len(), seqs.len());
+        assert_eq!(scanned.into_iter().collect::<BTreeSet<_>>(), seqs);
+        let step = snapshot.index_step(table, &user("alice"), &all, true, None, 1000);
+        let step = step.unwrap().unwrap();
+        assert_eq!(step.seqs.into_iter().collect::<BTreeSet<_>>(), seqs);
+    }
+    shown
+}
+
+fn after(mut rows: BTreeMap<i64, String>) -> BTreeMap<i64, String> {
+    for id in [0, 2, 4] {
+        rows.remove(&id);
+    }
+    for (id, note) in [(1, "twice"), (1000, "moved"), (1003, "away"), (3, "here")] {
+        rows.insert(id, note.to_string());
+    }
+    rows.extend((100..120).map(|id| (id, "x".repeat(400))));
+    rows
+}
+
+/// Of a large commit that is under way nobody sees anything, and nobody waits who has nothing to do with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn others_go_on_beside_a_large_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, failpoints) = open_held(dir.path());
+    let table = ten(&store, true).await;
+    let before = shown(dir.path(), &store, &table);
+    let scope = FeedScope {
+        table: table.id,
+        partitions: PartitionSet::One(user("alice")),
+    };
+    let start = store.visible();
+    let transaction = change_all(dir.path(), &store, &table);
+    let versions = live(dir.path(), &store, &table);
+    let version = |id: i64| {
+        let found = versions.iter().find(|(_, row)| id_of(row) == id);
+        let ((_, seq), row) = found.unwrap();
+        RowVersion {
+            seq: *seq,
+            row: row.clone(),
+        }
+    };
+    failpoints.set(Step::LargeWritten, Action::Stop, 1);
+    let commit = |transaction| {
+        let store = store.clone();
+        tokio::spawn(async move { store.commit(transaction).await })
+    };
+    let large = commit(transaction);
+    hold(&failpoints).await;
+
+    assert_eq!(shown(dir.path(), &store, &table), before);
+    let changes = store.read_changes(&scope, start, 100).unwrap();
+    assert_eq!(changes.changes, []);
+    let mut small = Transaction::new();
+    small.update(&table, &user("alice"), &version(5), &row(5, "five"));
+    small.insert(&table, &user("bob"), &row(1, "bob's"));
+    small.notify([Notification {
+        channel: "c".into(),
+        payload: "p".into(),
+        pid: 1,
+    }]);
+    let between = store.commit(small).await.unwrap();
+    assert_eq!(store.visible(), between);
+    let rows = shown(dir.path(), &store, &table);
+    assert_eq!((rows[&5].as_str(), rows.len()), ("five", 10));
+
+    // These wait, each for another reason.
+    let mut own_row = Transaction::new();
+    own_row.update(&table, &user("alice"), &version(1), &row(1, "lost"));
+    let mut freed_key = Transaction::new();
+    freed_key.insert(&table, &user("alice"), &row(0, "again"));
+    let mut taken_key = Transaction::new();
+    taken_key.insert(&table, &user("alice"), &row(110, "late"));
+    let waiting = [own_row, freed_key, taken_key].map(commit);
+    let catalog = {
+        let (store, def) = (store.clone(), notes(store.next_id(), "other", true));
+        tokio::spawn(async move { put_table(&store, def).await })
+    };
+    let flush = {
+        let (store, table) = (store.clone(), table.id);
+        tokio::spawn(async move { store.flush(table).await })
+    };
+    let mut other = Transaction::new();
+    other.insert(&table, &user("alice"), &row(11, "eleven"));
+    let newest = commit(other).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(waiting.iter().all(|commit| !commit.is_finished()));
+    assert!(!catalog.is_finished() && !flush.is_finished() && !large.is_finished());
+
+    failpoints.clear();
+    let last = large.await.unwrap().unwrap();
+    assert!(last > newest);
+    let mut refused = Vec::new();
+    for commit in waiting {
+        refused.push(commit.await.unwrap());
+    }
+    assert!(
+        matches!(refused[0], Err(CommitError::Conflict)),
+        "{refused:?}"
+    );
+    assert!(refused[1].is_ok(), "{refused:?}");
+    assert!(
+        matches!(refused[2], Err(CommitError::UniqueViolation { .. })),
+        "{refused:?}"
+    );
+    catalog.await.unwrap();
+    assert_eq!(flush.await.unwrap().unwrap().partitions, 2);
+    let mut expected = after(rows);
+    expected.insert(11, "eleven".to_string());
+    expected.insert(0, "again".to_string());
+    let found = live(dir.path(), &store, &table);
+    let found: BTreeMap<i64, String> = (found.iter())
+        .filter(|((of, _), _)| of == "alice")
+        .map(|(_, row)| (id_of(row), note_of(row)))
+        .collect();
+    assert_eq!(
+        found.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
+    let changes = store.read_changes(&scope, newest, 100).unwrap().changes;
+    assert_eq!(changes.len(), 27);
+    assert_eq!(
+        changes
+            .iter()
+            .filter(|change| change.ends_transaction)
+            .count(),
+        2
+    );
+    assert_sound(&store.check().await.unwrap());
+    store.close().await;
+    drop(store);
+    assert_sound(&check_closed(dir.path(), Default::default()).await.unwrap());
+}
+
+/// At whatever step a crash comes: all of it is there afterwards, or nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_large_transaction_is_there_as_a_whole_or_not_at_all() {
+    let steps = [
+        (Step::LargeBegun, 1, false),
+        (Step::LargePiece, 1, false),
+        (Step::LargePiece, 2, false),
+        (Step::LargePiece, 3, false),
+        (Step::LargeWritten, 1, false),
+        (Step::CommitChecked, 2, false),
+        (Step::CommitWritten, 2, true),
+        (Step::LargeCommitted, 1, true),
+        (Step::LargeCleaned, 1, true),
+    ];
+    for keyed in [true, false] {
+        for (step, nth, is_there) in steps {
+            let dir = tempfile::tempdir().unwrap();
+            let (store, failpoints) = open_held(dir.path());
+            // That of the rows, then that of the large one.
+            failpoints.set(step, Action::Stop, nth);
+            let table = ten(&store, keyed).await;
+            let before = shown(dir.path(), &store, &table);
+            let transaction = change_all(dir.path(), &store, &table);
+            let large = {
+                let store = store.clone();
+                tokio::spawn(async move { store.commit(transaction).await })
+            };
+            hold(&failpoints).await;
+            let copy = tempfile::tempdir().unwrap();
+            store
+                .shared()
+                .hot
+                .checkpoint(&copy.path().join("hot"))
+                .unwrap();
+            failpoints.clear();
+            large.await.unwrap().unwrap();
+            let now = shown(dir.path(), &store, &table);
+            assert_eq!(now, after(before.clone()));
+            store.close().await;
+            drop(store);
+            assert_sound(&check_closed(dir.path(), Default::default()).await.unwrap());
+
+            // `tidelog check` takes it back as the opening does.
+            if nth == 2 {
+                let report = check_closed(copy.path(), Default::default()).await;
+                assert_sound(&report.unwrap());
+            }
+            let store = open(copy.path());
+            let expected = match is_there {
+                true => after(before),
+                false => before,
+            };
+            assert_eq!(
+                shown(copy.path(), &store, &table),
+                expected,
+                "{step:?} {nth}"
+            );
+            assert_sound(&store.check().await.unwrap());
+            if !is_there {
+                let again = change_all(copy.path(), &store, &table);
+                store.commit(again).await.unwrap();
+            }
+            assert_eq!(shown(copy.path(), &store, &table), now);
+            store.close().await;
+        }
+    }
+}
+
+/// What a serializable transaction read stays as it was until it is committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_writes_what_a_large_serializable_transaction_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, failpoints) = open_held(dir.path());
+    let table = ten(&store, true).await;
+    let mut transaction = change_all(dir.path(), &store, &table);
+    let bobs = (table.id, PartitionSet::One(user("bob")));
+    transaction.depends_on(ReadSet {
+        since: store.visible(),
+        partitions: [bobs].into(),
+    });
+    failpoints.set(Step::LargeWritten, Action::Stop, 1);
+    let commit = |transaction| {
+        let store = store.clone();
+        tokio::spawn(async move { store.commit(transaction).await })
+    };
+    let large = commit(transaction);
+    hold(&failpoints).await;
+    let insert = |of: &str| {
+        let mut transaction = Transaction::new();
+        transaction.insert(&table, &user(of), &row(500, "new"));
+        commit(transaction)
+    };
+    let bobs = insert("bob");
+    let carols = insert("carol").await.unwrap().unwrap();
+    assert!(!bobs.is_finished());
+    failpoints.clear();
+    let large = large.await.unwrap().unwrap();
+    assert!(carols < large && large < bobs.await.unwrap().unwrap());
     store.close().await;
 }
