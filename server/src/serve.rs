@@ -127,9 +127,12 @@ async fn serve(mut settings: Settings, runtimes: Handles<'_>) -> Result<(), Serv
     } = runtimes;
     let (pg_listener, pg_address) = bind(sockets, "pg", &settings.pg).await?;
     let (http_listener, http_address) = bind(sockets, "http", &settings.http).await?;
-    let failpoints = std::mem::take(&mut settings.failpoints);
+    let tests = (
+        std::mem::take(&mut settings.failpoints),
+        settings.large_bytes,
+    );
     let (dir, cold) = (settings.data_dir.clone(), settings.cold.options());
-    let store = open(dir, cold, failpoints, jobs).await?;
+    let store = open(dir, cold, tests, jobs).await?;
     for address in [pg_address, http_address] {
         if let Err(error) = check_superuser(&store, address) {
             store.close().await;
@@ -232,7 +235,7 @@ async fn bind(
 async fn open(
     dir: PathBuf,
     cold: ColdOptions,
-    failpoints: Failpoints,
+    (failpoints, large_bytes): (Failpoints, usize),
     jobs: &Handle,
 ) -> Result<Arc<Store>, ServeError> {
     let options = StoreOptions {
@@ -242,7 +245,7 @@ async fn open(
         background: true,
         cold,
         failpoints: Arc::new(failpoints),
-        large_bytes: tidelog_storage::commit::LARGE_BYTES,
+        large_bytes,
     };
     let jobs = jobs.clone();
     // On a thread of the usual priority, which the committer's inherits; only the store's jobs run on theirs.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tidelog_sql::EngineOptions;
 use tidelog_storage::Failpoints;
 use tidelog_storage::cold::ColdOptions;
+use tidelog_storage::commit::LARGE_BYTES;
 use tidelog_storage::failpoint::MalformedFailpoints;
 
 use cold::{Cold, ColdFile, ColdFlags, Storage};
@@ -61,6 +62,9 @@ pub(crate) struct Flags {
     /// Steps at which a test ends the process: step=kill|stop|fail[@n],…
     #[arg(long, env = "TIDELOG_FAILPOINTS", hide = true)]
     failpoints: Option<String>,
+    /// Bytes of a transaction beyond which it is written in pieces, for tests
+    #[arg(long, env = "TIDELOG_LARGE_BYTES", hide = true)]
+    large_bytes: Option<usize>,
 }
 
 /// Where cold files are, for who works on a data directory without a server.
@@ -140,6 +144,8 @@ pub(crate) struct Settings {
     pub(crate) query_memory: usize,
     pub(crate) cold: Cold,
     pub(crate) failpoints: Failpoints,
+    /// Bytes of a transaction beyond which it is written in pieces.
+    pub(crate) large_bytes: usize,
 }
 
 /// What is wrong with the settings, in one line that names the key.
@@ -213,6 +219,7 @@ impl Settings {
                 None => machine_memory().map_or(EngineOptions::default().query_memory, |of| of / 2),
             },
             failpoints: Failpoints::parse(flags.failpoints.as_deref().unwrap_or_default())?,
+            large_bytes: flags.large_bytes.unwrap_or(LARGE_BYTES),
         };
         check_address("pg", &settings.pg)?;
         check_address("http", &settings.http)?;

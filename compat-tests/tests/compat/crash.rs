@@ -48,13 +48,18 @@ enum Death {
 }
 
 impl Death {
-    /// What makes it come.
-    fn options(&self) -> Vec<String> {
-        match self {
+    /// What makes it come. Of all commits, of many or of none it depends that they are written in pieces.
+    fn options(&self, random: &mut Random) -> Vec<String> {
+        let mut options = match self {
             Death::At(_) => Vec::new(),
             Death::Step(step, nth) => vec![format!("--failpoints={step}=kill@{nth}")],
             Death::Held(step, nth) => vec![format!("--failpoints={step}=stop@{nth}")],
+        };
+        if self.step().is_some_and(|step| step.starts_with("large_")) || random.once_in(2) {
+            let bytes = random.pick(&[0, 1000, 1500]);
+            options.push(format!("--large-bytes={bytes}"));
         }
+        options
     }
 
     fn step(&self) -> Option<&'static str> {
@@ -184,7 +189,7 @@ async fn kill_many(kills: u64) {
         run.server.kill();
         Server::assert_sound(&run.server.data());
         let begun = Instant::now();
-        let options = death.options();
+        let options = death.options(&mut random);
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let mut up = run.server.try_start_again(&options);
         if up {
@@ -263,6 +268,7 @@ fn next_step(steps: &[&'static str], reached: &BTreeMap<&str, u64>, nth: u64) ->
 fn planned(step: &'static str, random: &mut Random) -> Death {
     let nth = 1 + match step.split_once('_') {
         Some(("commit", _)) => random.below(60),
+        Some(("large", _)) => random.below(20),
         // It takes a while.
         Some(("erase", _)) => 0,
         _ => random.below(3),

@@ -92,6 +92,7 @@ impl Model {
             "CREATE SCHEMA c;
              CREATE TABLE c.accounts (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0)) WITH (resume_window = '{window}s', history_window = '1s', flush_rows = 400);
              CREATE TABLE c.vaults (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0)) WITH (resume_window = '1ms', history_window = '1s');
+             CREATE INDEX vaults_n ON c.vaults (n);
              CREATE TABLE c.wallets (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0)) WITH (type = 'user', resume_window = '{window}s', history_window = '1s');
              CREATE TABLE c.progress (worker int8 PRIMARY KEY, k int8) WITH (resume_window = '1ms', history_window = '1s');
              CREATE TABLE c.transfers (id int8 PRIMARY KEY, token text UNIQUE, account int8 REFERENCES c.accounts, worker int8, k int8, amount int8)
