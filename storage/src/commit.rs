@@ -17,6 +17,7 @@ pub(crate) mod large;
 mod queue;
 mod swap;
 mod tally;
+mod with_catalog;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

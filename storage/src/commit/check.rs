@@ -388,19 +388,10 @@ impl Committer {
         let ops = transaction.ops();
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
-                self.check_table(&op.table)?;
+                check_table(&op.table, self.tables.get(&op.table.id))?;
             }
         }
         Ok(())
-    }
-
-    /// Refuses a table that is not as a transaction knew it.
-    pub(super) fn check_table(&self, known: &TableDef) -> Result<(), CommitError> {
-        let current = self.tables.get(&known.id);
-        match current.is_some_and(|current| current.schema_version == known.schema_version) {
-            true => Ok(()),
-            false => Err(CommitError::CatalogChanged),
-        }
     }
 
     pub(super) fn append(
@@ -471,6 +462,17 @@ impl Committer {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a table that is not as a transaction knew it.
+pub(super) fn check_table(
+    known: &TableDef,
+    now: Option<&Arc<TableDef>>,
+) -> Result<(), CommitError> {
+    match now.is_some_and(|now| now.schema_version == known.schema_version) {
+        true => Ok(()),
+        false => Err(CommitError::CatalogChanged),
     }
 }
 

@@ -7,28 +7,16 @@ use std::sync::Arc;
 use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 
-use super::check::{Group, Lookup};
-use super::erase::dropped_roles;
-use super::{Committer, Shared};
 use crate::catalog::{
     BOOTSTRAP_ROLE, Catalog, CatalogChange, ChangedAt, Commented, Contents, Database, DatabaseDef,
-    DatabaseId, IndexId, RoleDef, RoleId, TableDef, TableId, ViewDef,
+    DatabaseId, RoleDef, RoleId, TableDef, TableId, ViewDef,
 };
-use crate::changes::{Extent, encode_commit};
-use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
 use crate::computed::Compiled;
 use crate::datum::EnumType;
-use crate::error::{CommitError, StorageError};
-use crate::failpoint::Step;
+use crate::error::StorageError;
 use crate::hot::{Family, Hot, HotSnapshot};
-use crate::key::{
-    index_entry, index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key,
-};
-use crate::record::encode_catalog;
 use crate::seq::Seq;
 use crate::sequence::{SequenceDef, sequence_key};
-use crate::transaction::{Partition, Transaction};
-use crate::versions::KeyEntry;
 
 /// Tables of all databases by their ids.
 pub(crate) type Tables = Arc<HashMap<TableId, Arc<TableDef>>>;
@@ -283,7 +271,7 @@ pub(crate) fn next_table_id(counters: &[u8]) -> Result<u32, StorageError> {
     from_json::<Counters>(counters).map(|counters| counters.next_table_id)
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StorageError> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StorageError> {
     serde_json::to_vec(value).map_err(|error| StorageError::Corrupt(error.to_string()))
 }
 
@@ -343,7 +331,7 @@ fn put_contents(
 }
 
 /// Puts what differs between two catalogs into the batch.
-fn store(
+pub(super) fn store(
     hot: &Hot,
     batch: &mut WriteBatch,
     old: &Catalog,
@@ -568,205 +556,6 @@ impl Catalog {
     pub fn try_changed(&self, changes: &[CatalogChange]) -> Option<Catalog> {
         try_changed(self, changes).ok()
     }
-}
-
-impl Committer {
-    /// Checks and writes a transaction that changes the catalog. Its row changes are checked against the new one.
-    pub(super) fn apply_with_catalog(
-        &mut self,
-        transaction: &mut Transaction,
-    ) -> Result<Seq, CommitError> {
-        let catalog = (transaction.catalog.take()).expect("the transaction changes the catalog");
-        self.check_alive()?;
-        let old = self.shared.view();
-        if (old.catalog).is_past(catalog.base_version, &catalog.changes) {
-            return Err(CommitError::CatalogChanged);
-        }
-        let mut group = Group::default();
-        self.check_reads(&group, transaction)?;
-        self.check_users(transaction)?;
-        self.check_dropped_roles(&catalog.changes, transaction)?;
-        // What a session has for itself may lean on what has gone since.
-        let new = try_changed(&old.catalog, &catalog.changes);
-        let new = new.ok().filter(|new| new.without_type().is_none());
-        let new = Arc::new(new.ok_or(CommitError::CatalogChanged)?);
-        transaction.forget_gone(&new);
-        let changes = catalog.changes.len() as u64;
-        let count = changes + transaction.seqs();
-        let first = self.shared.generator.draw(count);
-        self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
-
-        let tables = tables_of(&new);
-        let mut garbage = Vec::new();
-        for id in old.tables.keys().filter(|id| !tables.contains_key(id)) {
-            garbage.extend(remove_data(&self.shared, &mut group.batch, *id)?);
-        }
-        for table in tables.values() {
-            match old.tables.get(&table.id) {
-                Some(before) if Arc::ptr_eq(before, table) => {}
-                Some(before) => remove_indexes(&self.shared, &mut group.batch, before, table)?,
-                None => {
-                    // With the rows that the transaction puts into it.
-                    self.begin_history(&mut group.batch, table.id, first.advance(count - 1));
-                }
-            }
-        }
-        self.shared.failpoints.reach(Step::CatalogChecked)?;
-
-        let before = std::mem::replace(&mut self.tables, tables.clone());
-        let applied = self.apply_at(&mut group, transaction, first.advance(changes));
-        let last = match applied {
-            Ok(last) => last,
-            Err(error) => {
-                self.tables = before;
-                return Err(error);
-            }
-        };
-        (self.states).retain(|(table, _), _| tables.contains_key(table));
-        drop(old);
-        self.write_group(group, last, Some((new, garbage)), true)
-            .map_err(|error| CommitError::Unknown(error.to_string()))?;
-        let gone = dropped_roles(&catalog.changes).map(|partition| (partition, last));
-        self.dropped_roles.extend(gone);
-        self.shared.watches.catalog_changed(last);
-        Ok(last)
-    }
-
-    /// Adds the changes, as objects and as records of the system table, to the batch.
-    fn put_catalog(
-        &self,
-        group: &mut Group,
-        changes: &[CatalogChange],
-        old: &Catalog,
-        new: &Catalog,
-        first: Seq,
-    ) -> Result<(), StorageError> {
-        let hot = &self.shared.hot;
-        store(hot, &mut group.batch, old, new)?;
-        let last = first.advance(changes.len() as u64 - 1);
-        let system = Partition::shared();
-        for (at, change) in changes.iter().enumerate() {
-            let seq = first.advance(at as u64);
-            let record = encode_catalog(&json(change)?, seq == last);
-            let key = version_key(TableId::SYSTEM, &system, seq);
-            group.batch.put_cf(hot.family(Family::Log), key, record);
-        }
-        let extent = Extent {
-            table: TableId::SYSTEM,
-            partition: system,
-            first,
-            last,
-        };
-        let commit = encode_commit(last, &[extent]);
-        (group.batch).put_cf(hot.family(Family::Commit), seq_bytes(first), commit);
-        group.last = Some(last);
-        Ok(())
-    }
-
-    /// Checks the rest of such a transaction, whose first row change gets the Seq `first`; returns the last Seq.
-    fn apply_at(
-        &self,
-        group: &mut Group,
-        transaction: &mut Transaction,
-        first: Seq,
-    ) -> Result<Seq, CommitError> {
-        for fill in transaction.fill_rows() {
-            for (_, key) in &fill.keys.unique {
-                let holder = self.holder(&group.overlay, key)?;
-                if holder.is_some_and(|holder| holder != fill.seq) {
-                    return Err(CommitError::UniqueViolation {
-                        table: fill.table.clone(),
-                        index: fill.index,
-                        key: fill.values.clone(),
-                    });
-                }
-                group.overlay.set_key(key, Some(fill.seq));
-                let keys = self.shared.hot.family(Family::Key);
-                let entry = KeyEntry::of(fill.seq).encode();
-                group.batch.put_cf(keys, key, entry);
-            }
-            for entry in &fill.keys.entries {
-                let index = self.shared.hot.family(Family::Index);
-                group.batch.put_cf(index, index_entry(entry, fill.seq), b"");
-            }
-        }
-        if transaction.seqs() == 0 {
-            return Ok(first.previous());
-        }
-        self.check_tables(transaction)?;
-        let now_ms = self.shared.generator.now_ms();
-        self.check(&mut group.overlay, transaction, first, now_ms)?;
-        self.append(group, transaction, first)
-    }
-}
-
-/// Takes a table's keys away and notes its files as garbage, whose paths it returns.
-fn remove_data(
-    shared: &Shared,
-    batch: &mut WriteBatch,
-    table: TableId,
-) -> Result<Vec<String>, StorageError> {
-    let hot = &shared.hot;
-    let meta = hot.family(Family::Meta);
-    let snapshot = HotSnapshot::take(hot);
-    let mut paths = Vec::new();
-    let (from, to) = cold::meta_table_range(META_FILE, table);
-    let mut files = snapshot.iterate(Family::Meta, &from, to);
-    while let Some((key, value)) = files.item() {
-        let path = cold::ColdFile::decode(key, value)?.path;
-        batch.put_cf(meta, cold::meta_key(META_GARBAGE, path.as_bytes()), b"");
-        paths.push(path);
-        files.next();
-    }
-    files.status()?;
-    let (from, to) = table_range(table);
-    for family in [
-        Family::Log,
-        Family::Key,
-        Family::Index,
-        Family::Dead,
-        Family::Stream,
-    ] {
-        batch.delete_range_cf(hot.family(family), &from, &to);
-    }
-    for kind in [META_FILE, META_STATE, META_TRIMMED, META_HISTORY] {
-        let (from, to) = cold::meta_table_range(kind, table);
-        batch.delete_range_cf(meta, from, to);
-    }
-    Ok(paths)
-}
-
-/// Takes away the keys of indexes that a table no longer has.
-fn remove_indexes(
-    shared: &Shared,
-    batch: &mut WriteBatch,
-    old: &TableDef,
-    new: &TableDef,
-) -> Result<(), StorageError> {
-    let ids = |table: &TableDef| -> BTreeSet<IndexId> {
-        let primary = table.primary().map(|key| key.id);
-        primary
-            .into_iter()
-            .chain(table.indexes.iter().map(|index| index.id))
-            .collect()
-    };
-    let (before, after) = (ids(old), ids(new));
-    for id in before.difference(&after) {
-        let snapshot = HotSnapshot::take(&shared.hot);
-        let (from, to) = cold::meta_table_range(META_STATE, old.id);
-        let mut states = snapshot.iterate(Family::Meta, &from, to);
-        while let Some((key, _)) = states.item() {
-            let (_, partition, _) = parse_scope(&key[1..])?;
-            let from = index_scope(old.id, &partition, *id);
-            let to = prefix_end(from.clone());
-            for family in [Family::Key, Family::Index] {
-                batch.delete_range_cf(shared.hot.family(family), &from, &to);
-            }
-            states.next();
-        }
-        states.status()?;
-    }
-    Ok(())
 }
 
 /// The newest Seq in the database.

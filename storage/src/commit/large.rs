@@ -9,8 +9,8 @@
 //! is taken back by the next opening (`take_back`).
 //!
 //! Guarantees: nobody waits but for a piece, for what the transaction itself changes, and who changes the catalog, erases or
-//! ends a job. One is under way at a time. Does not: take rows of STREAM tables, which expire without a commit, or changes
-//! of the catalog.
+//! ends a job. One is under way at a time. Does not: take rows of STREAM tables, which expire without a commit, or rows of
+//! tables that the transaction itself drops.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -21,10 +21,11 @@ use rocksdb::WriteBatch;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::ahead::Ahead;
-use super::check::{Group, deferrable_keys, put_version, resolve};
+use super::check::{Group, check_table, deferrable_keys, put_version, resolve};
+use super::erase::dropped_roles;
 use super::tally::Tally;
 use super::{Committer, Request, Shared};
-use crate::catalog::TableKind;
+use crate::catalog::{Catalog, TableKind};
 use crate::changes::{CommitEntry, Extent, decode_commit, encode_commit};
 use crate::commit::queue::CommitQueue;
 use crate::error::{CommitError, StorageError};
@@ -35,7 +36,7 @@ use crate::key::{
 };
 use crate::notify::Notification;
 use crate::seq::Seq;
-use crate::transaction::{Op, Touched, Transaction};
+use crate::transaction::{CatalogChanges, Op, Touched, Transaction};
 use crate::versions::{DeadEntry, KeyEntry};
 
 /// The `meta` key that stands while a large commit is under way.
@@ -81,12 +82,19 @@ impl Begun {
     }
 }
 
-/// Whether a transaction of more than so many bytes is written in pieces.
-pub(super) fn is_for(transaction: &Transaction, large_bytes: usize) -> bool {
-    transaction.bytes() > large_bytes
+/// Whether a transaction is written in pieces.
+pub(super) fn is_for(transaction: &Transaction, shared: &Shared) -> bool {
+    transaction.bytes() > shared.large_bytes
         && !transaction.is_empty()
-        && transaction.catalog.is_none()
         && (transaction.ops().iter()).all(|op| op.table.kind != TableKind::Stream)
+        && (transaction.catalog.as_ref()).is_none_or(|catalog| {
+            let new = shared.view().catalog.try_changed(&catalog.changes);
+            let has_table =
+                |op: &Op| (new.as_ref()).is_some_and(|new| new.table_by_id(op.table.id).is_some());
+            transaction.fill_rows().is_empty()
+                && dropped_roles(&catalog.changes).next().is_none()
+                && transaction.ops().iter().all(has_table)
+        })
 }
 
 /// What the committer has to say to a large transaction that wants to begin.
@@ -107,7 +115,9 @@ pub(crate) struct Checked {
 
 /// One whose pieces are written.
 pub(crate) struct Written {
+    /// The Seq of its first change of a row; those of the catalog are before.
     first: Seq,
+    catalog: Option<CatalogChanges>,
     tally: Arc<Tally>,
     told: Vec<Notification>,
     synced: bool,
@@ -148,10 +158,13 @@ impl Pace {
 /// The large commit that the committer knows of.
 pub(super) enum UnderWay {
     /// Its pieces are being written: nobody else may change what it does.
-    Writing(Arc<Touched>),
+    Writing(Arc<Touched>, Option<NewCatalog>),
     /// It is committed; what it made void is being removed.
     Cleaning,
 }
+
+/// The catalog that it makes, which nobody else changes meanwhile, and the Seq of its first change of it.
+type NewCatalog = (Arc<Catalog>, Seq);
 
 /// Commits a large transaction and answers; then lets go of everything. Blocking, on a thread of its own.
 pub(super) fn commit(
@@ -183,6 +196,7 @@ pub(super) fn commit(
     let done = done.unwrap_or_else(|_| Err(StorageError::LogFailed("a thread ended".to_string())));
     let written = Written {
         first,
+        catalog: transaction.catalog.take(),
         tally,
         told,
         synced: !unsynced,
@@ -431,10 +445,10 @@ impl Committer {
         match (&self.large, request) {
             (None, _) => false,
             (_, Request::EndLarge { .. } | Request::CleanLarge { .. } | Request::Sync) => false,
-            (Some(UnderWay::Writing(touched)), Request::Commit(commit)) => {
+            (Some(UnderWay::Writing(touched, _)), Request::Commit(commit)) => {
                 commit.transaction.catalog.is_some() || touched.meets(&commit.transaction)
             }
-            (Some(UnderWay::Writing(_)), _) => true,
+            (Some(UnderWay::Writing(..)), _) => true,
             (Some(UnderWay::Cleaning), request) => matches!(
                 request,
                 Request::Erase { .. } | Request::Settled { .. } | Request::Stop { .. }
@@ -449,16 +463,32 @@ impl Committer {
         seqs: u64,
     ) -> Result<Turn, CommitError> {
         self.check_alive()?;
-        for part in &checked.tally.tables {
-            self.check_table(part)?;
+        let transaction = &checked.transaction;
+        let mut new = None;
+        match &transaction.catalog {
+            None => {
+                self.check_reads(&Group::default(), transaction)?;
+                self.check_users(transaction)?;
+            }
+            Some(catalog) => new = Some(self.planned(catalog, transaction)?),
         }
-        self.check_reads(&Group::default(), &checked.transaction)?;
-        self.check_users(&checked.transaction)?;
+        for known in &checked.tally.tables {
+            check_table(
+                known,
+                match &new {
+                    None => self.tables.get(&known.id),
+                    Some(new) => new.table_by_id(known.id),
+                },
+            )?;
+        }
         if !self.recent.spares(&checked.touched, &checked.ahead) {
             return Ok(Turn::CheckAgain);
         }
         let ahead_ms = self.pace.begin(seqs);
-        let first = self.shared.generator.reserve(seqs, ahead_ms);
+        let changes = transaction.catalog.as_ref();
+        let changes = changes.map_or(0, |catalog| catalog.changes.len() as u64);
+        let begins = (self.shared.generator).reserve(changes + seqs, ahead_ms);
+        let first = begins.advance(changes);
         let begun = Begun {
             is_committed: false,
             first,
@@ -477,14 +507,25 @@ impl Committer {
             self.shared.generator.release();
             return Err(error.into());
         }
-        self.large = Some(UnderWay::Writing(checked.touched.clone()));
+        let new = new.map(|new| (new, begins));
+        self.large = Some(UnderWay::Writing(checked.touched.clone(), new));
         Ok(Turn::Begun(first))
     }
 
     /// Commits a large transaction whose pieces are written; returns its last Seq.
     pub(super) fn end_large(&mut self, written: &mut Written) -> Result<Seq, CommitError> {
         self.pace.end(written.tally.changes());
-        let ended = self.commit_large(written);
+        let Some(UnderWay::Writing(touched, new)) = self.large.take() else {
+            panic!("what ends has begun");
+        };
+        // Not the last holder: to let go of much takes a while.
+        drop(touched);
+        let ended = self.commit_large(written, new);
+        if let Err(error) = &ended {
+            // Its pieces stay until the next opening, so nothing may come after them.
+            let reason = error.to_string();
+            let _ = self.write_by(|_| Err(StorageError::LogFailed(reason)));
+        }
         self.shared.generator.release();
         let cleans = ended.is_ok() && written.leaves_void;
         self.large = cleans.then_some(UnderWay::Cleaning);
@@ -492,7 +533,11 @@ impl Committer {
         ended
     }
 
-    fn commit_large(&mut self, written: &mut Written) -> Result<Seq, CommitError> {
+    fn commit_large(
+        &mut self,
+        written: &mut Written,
+        new: Option<NewCatalog>,
+    ) -> Result<Seq, CommitError> {
         let done = std::mem::replace(&mut written.done, Ok(()));
         self.write_by(|_| done)?;
         let (hot, first) = (self.shared.hot.clone(), written.first);
@@ -500,12 +545,17 @@ impl Committer {
             is_large: true,
             ..Group::default()
         };
-        self.read_states(&mut group.states, &written.tally)?;
-        written.tally.count(first, &mut group.states);
         let extents = written.tally.extents(first);
         let changes = written.tally.changes();
-        group.tell(&hot, &written.told, first.advance(changes));
         let last = first.advance(changes + written.told.len() as u64 - 1);
+        let mut made = None;
+        if let (Some(catalog), Some((new, begins))) = (&written.catalog, new) {
+            let put = self.put_planned(&mut group, catalog, new, (begins, last))?;
+            made = Some((catalog, put));
+        }
+        self.read_states(&mut group.states, &written.tally)?;
+        written.tally.count(first, &mut group.states);
+        group.tell(&hot, &written.told, first.advance(changes));
         group.end(&hot, (first, last), &extents);
         let meta = hot.family(Family::Meta);
         match written.leaves_void {
@@ -519,8 +569,11 @@ impl Committer {
             }
             false => group.batch.delete_cf(meta, [META_LARGE]),
         }
-        self.write_group(group, last, None, written.synced)
-            .map_err(|error| CommitError::Unknown(error.to_string()))?;
+        match made {
+            Some((catalog, made)) => self.write_with_catalog(group, last, catalog, made)?,
+            None => (self.write_group(group, last, None, written.synced))
+                .map_err(|error| CommitError::Unknown(error.to_string()))?,
+        }
         // Too late to fail: they can only hold or end the process.
         let _ = self.shared.failpoints.reach(Step::CommitPublished);
         let _ = self.shared.failpoints.reach(Step::LargeCommitted);

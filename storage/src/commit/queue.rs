@@ -64,7 +64,7 @@ impl CommitQueue {
         transaction: Transaction,
         held: Box<dyn Send>,
     ) -> Result<Seq, CommitError> {
-        if large::is_for(&transaction, self.shared.large_bytes) {
+        if large::is_for(&transaction, &self.shared) {
             return self.commit_large(transaction, held).await;
         }
         let permits = (transaction.bytes().min(BYTES_MAX) / PERMIT_BYTES).max(1);

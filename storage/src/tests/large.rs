@@ -471,3 +471,79 @@ async fn nobody_writes_what_a_large_serializable_transaction_read() {
     assert!(carols < large && large < bobs.await.unwrap().unwrap());
     store.close().await;
 }
+
+/// A table is made and filled in one transaction, as by CREATE TABLE AS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_large_transaction_makes_its_table() {
+    let steps = [
+        (Step::LargePiece, 2, false),
+        (Step::LargeWritten, 1, false),
+        (Step::CatalogWritten, 1, true),
+    ];
+    for (step, nth, is_there) in steps {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, failpoints) = open_held(dir.path());
+        let table = ten(&store, true).await;
+        let mut def = notes(store.next_id(), "made", true);
+        def.indexes.push(index(7, "made_note", 2, false));
+        let changes = vec![CatalogChange::PutTable(Box::new(def))];
+        let name = ("public".to_string(), "made".to_string());
+        let made = store.catalog().changed(&changes).tables[&name].clone();
+        let mut transaction = Transaction::new();
+        transaction.change_catalog(store.catalog().version, changes);
+        for id in 0..30 {
+            transaction.insert(&made, &user("alice"), &row(id, &"y".repeat(400)));
+        }
+        failpoints.set(step, Action::Stop, nth);
+        let large = {
+            let store = store.clone();
+            tokio::spawn(async move { store.commit(transaction).await })
+        };
+        hold(&failpoints).await;
+        let copy = tempfile::tempdir().unwrap();
+        store
+            .shared()
+            .hot
+            .checkpoint(&copy.path().join("hot"))
+            .unwrap();
+        let other = {
+            let (store, def) = (store.clone(), notes(store.next_id() + 1, "other", true));
+            tokio::spawn(async move {
+                let change = CatalogChange::PutTable(Box::new(def));
+                let version = store.catalog().version;
+                store.change_catalog(version, vec![change]).await
+            })
+        };
+        if !is_there {
+            assert!(!store.catalog().tables.contains_key(&name));
+            let mut small = Transaction::new();
+            small.insert(&table, &user("alice"), &row(11, "eleven"));
+            store.commit(small).await.unwrap();
+            assert!(!other.is_finished());
+        }
+        failpoints.clear();
+        large.await.unwrap().unwrap();
+        // It was planned on the catalog before.
+        let other = other.await.unwrap();
+        assert!(matches!(other, Err(CommitError::CatalogChanged)));
+        assert_eq!(live(dir.path(), &store, &made).len(), 30);
+        let history = store.snapshot().history(made.id).unwrap().unwrap();
+        assert_eq!(history.complete_from, history.created);
+        assert_sound(&store.check().await.unwrap());
+        store.close().await;
+        drop(store);
+        assert_sound(&check_closed(dir.path(), Default::default()).await.unwrap());
+
+        let store = open(copy.path());
+        assert_eq!(
+            store.catalog().tables.contains_key(&name),
+            is_there,
+            "{step:?}"
+        );
+        if is_there {
+            assert_eq!(live(copy.path(), &store, &made).len(), 30);
+        }
+        assert_sound(&store.check().await.unwrap());
+        store.close().await;
+    }
+}
