@@ -531,20 +531,16 @@ impl Transaction {
 }
 
 impl Op {
-    /// The unique keys of the version before and of the new one, each with whether no earlier change of the transaction
-    /// touched it.
-    pub(crate) fn touches(
-        &self,
-    ) -> (
-        impl Iterator<Item = (&(IndexId, Arc<[u8]>), bool)>,
-        impl Iterator<Item = (&(IndexId, Arc<[u8]>), bool)>,
-    ) {
-        let (old, new) = self.undo.split_at(self.old_keys.unique.len());
-        let is_first = |before: &Option<Holder>| before.is_none();
-        (
-            (self.old_keys.unique.iter()).zip(old.iter().map(is_first)),
-            (self.keys.unique.iter()).zip(new.iter().map(is_first)),
-        )
+    /// The unique keys of the version before, each with whether no earlier change of the transaction touched it.
+    pub(crate) fn keys_left(&self) -> impl Iterator<Item = (&(IndexId, Arc<[u8]>), bool)> {
+        let keys = &self.old_keys.unique;
+        keys.iter().zip(self.undo.iter().map(Option::is_none))
+    }
+
+    /// As `keys_left`, those of the new version.
+    pub(crate) fn keys_taken(&self) -> impl Iterator<Item = (&(IndexId, Arc<[u8]>), bool)> {
+        let undo = self.undo[self.old_keys.unique.len()..].iter();
+        self.keys.unique.iter().zip(undo.map(Option::is_none))
     }
 
     fn bytes(&self) -> usize {

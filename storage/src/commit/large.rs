@@ -6,13 +6,15 @@
 //! commits in a batch of its own, as small as any, and all of it counts. At last what it made void is removed.
 //!
 //! From before the first piece until then a record in `meta` tells of it. What a crash leaves of one that was not committed
-//! is taken back by the next opening (`take_back`).
+//! is taken back by the next opening (`begun`).
 //!
 //! Guarantees: nobody waits but for a piece, for what the transaction itself changes, and who changes the catalog, erases or
 //! ends a job. One is under way at a time. Does not: take rows of STREAM tables, which expire without a commit, or rows of
 //! tables that the transaction itself drops.
 
-use std::collections::HashMap;
+mod begun;
+mod pieces;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,26 +23,25 @@ use rocksdb::WriteBatch;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::ahead::Ahead;
-use super::check::{Group, check_table, deferrable_keys, put_version, resolve};
+use super::check::{Group, check_table, resolve};
 use super::erase::dropped_roles;
+use super::queue::CommitQueue;
 use super::tally::Tally;
 use super::{Committer, Request, Shared};
 use crate::catalog::{Catalog, TableKind};
-use crate::changes::{CommitEntry, Extent, decode_commit, encode_commit};
-use crate::commit::queue::CommitQueue;
+use crate::changes::CommitEntry;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
-use crate::hot::{Family, Hot, HotSnapshot};
-use crate::key::{
-    index_entry, put_seq, read_seq, scope_end, scope_key, seq_bytes, seq_of, version_key,
-};
+use crate::hot::Family;
+use crate::key::index_entry;
 use crate::notify::Notification;
 use crate::seq::Seq;
 use crate::transaction::{CatalogChanges, Op, Touched, Transaction};
-use crate::versions::{DeadEntry, KeyEntry};
+use crate::versions::KeyEntry;
+use begun::{Begun, META_LARGE};
+pub(crate) use begun::{take_back, unfinished};
+use pieces::Pieces;
 
-/// The `meta` key that stands while a large commit is under way.
-pub(crate) const META_LARGE: u8 = b'l';
 /// Bytes of a piece, about. It takes a millisecond or two, as long as which others may wait for it.
 const PIECE_BYTES: usize = 256 << 10;
 /// Keys that the committer looks at in one turn.
@@ -50,37 +51,6 @@ const CLEANED_AT_A_TIME: usize = 1000;
 const CHANGE_US: f64 = 3.0;
 const CHANGE_US_MAX: f64 = 50.0;
 const EACH_MS: f64 = 500.0;
-
-/// What `meta` tells of a large commit.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Begun {
-    pub(crate) is_committed: bool,
-    pub(crate) first: Seq,
-    pub(crate) entry: CommitEntry,
-}
-
-impl Begun {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = vec![u8::from(self.is_committed)];
-        put_seq(&mut out, self.first);
-        out.extend(encode_commit(self.entry.last, &self.entry.extents));
-        out
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Begun, StorageError> {
-        let corrupt = || StorageError::Corrupt("a large commit".to_string());
-        let (committed, rest) = bytes.split_first().ok_or_else(corrupt)?;
-        Ok(Begun {
-            is_committed: *committed != 0,
-            first: read_seq(rest)?,
-            entry: decode_commit(rest.get(8..).ok_or_else(corrupt)?)?,
-        })
-    }
-
-    fn has(&self, seq: Seq) -> bool {
-        (self.first..=self.entry.last).contains(&seq)
-    }
-}
 
 /// Whether a transaction is written in pieces.
 pub(super) fn is_for(transaction: &Transaction, shared: &Shared) -> bool {
@@ -299,146 +269,6 @@ fn clean(
     }
 }
 
-/// The pieces of a transaction.
-struct Pieces<'a> {
-    shared: &'a Shared,
-    first: Seq,
-    piece_bytes: usize,
-    batch: WriteBatch,
-    /// Who had the keys that the batch has, before the transaction.
-    before: HashMap<Arc<[u8]>, Option<Seq>>,
-}
-
-impl Pieces<'_> {
-    fn new(shared: &Shared, first: Seq) -> Pieces<'_> {
-        let piece_bytes = PIECE_BYTES.min(shared.large_bytes);
-        Pieces {
-            shared,
-            first,
-            piece_bytes,
-            batch: WriteBatch::with_capacity_bytes(piece_bytes),
-            before: HashMap::new(),
-        }
-    }
-
-    fn write(&mut self, ops: &mut [Op], tally: &Tally) -> Result<(), StorageError> {
-        let (hot, first) = (&self.shared.hot, self.first);
-        let index = hot.family(Family::Index);
-        for (part, from, run) in tally.runs(ops) {
-            for (at, op) in run.iter_mut().enumerate() {
-                let seq = first.advance((from + at) as u64);
-                let old = resolve(op.old, first);
-                put_version(
-                    hot,
-                    &mut self.batch,
-                    op,
-                    (old, seq),
-                    part.ends_at(from + at),
-                );
-                self.put_keys(op, seq)?;
-                for entry in &op.old_keys.entries {
-                    (self.batch).put_cf(index, index_entry(entry, old), seq_bytes(seq));
-                }
-                for entry in &op.keys.entries {
-                    self.batch.put_cf(index, index_entry(entry, seq), b"");
-                }
-                if self.batch.size_in_bytes() >= self.piece_bytes {
-                    self.write_batch()?;
-                }
-            }
-        }
-        for (key, holder) in deferrable_keys(ops, first) {
-            let before = self.before(key)?;
-            self.put_key(
-                key,
-                KeyEntry {
-                    // One that is freed is so by some change of the transaction.
-                    by: holder.unwrap_or(first),
-                    is_freed: holder.is_none(),
-                    before,
-                },
-            );
-        }
-        self.write_batch()?;
-        self.shared.failpoints.reach(Step::LargeWritten)
-    }
-
-    /// The entries of the keys that a change takes and frees, but for deferrable ones.
-    fn put_keys(&mut self, op: &Op, seq: Seq) -> Result<(), StorageError> {
-        let is_plain = |index| !op.table.is_deferrable(index);
-        let held = op.old.as_pending().is_none().then_some(op.old);
-        let (old, new) = op.touches();
-        for ((index, key), is_first) in old.filter(|((index, _), _)| is_plain(*index)) {
-            let before = match is_first {
-                true => held,
-                false => self.before(key)?,
-            };
-            self.put_key(
-                key,
-                KeyEntry {
-                    by: seq,
-                    is_freed: !op
-                        .keys
-                        .unique
-                        .iter()
-                        .any(|new| new.0 == *index && new.1 == *key),
-                    before,
-                },
-            );
-        }
-        for ((index, key), is_first) in new.filter(|((index, _), _)| is_plain(*index)) {
-            if op
-                .old_keys
-                .unique
-                .iter()
-                .any(|old| old.0 == *index && old.1 == *key)
-            {
-                continue;
-            }
-            let before = match is_first {
-                true => None,
-                false => self.before(key)?,
-            };
-            self.put_key(
-                key,
-                KeyEntry {
-                    by: seq,
-                    is_freed: false,
-                    before,
-                },
-            );
-        }
-        Ok(())
-    }
-
-    fn put_key(&mut self, key: &Arc<[u8]>, entry: KeyEntry) {
-        let keys = self.shared.hot.family(Family::Key);
-        self.batch.put_cf(keys, key, entry.encode());
-        self.before.insert(key.clone(), entry.before);
-    }
-
-    /// Who had a key before the transaction, which may have changed its entry.
-    fn before(&self, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
-        if let Some(before) = self.before.get(key) {
-            return Ok(*before);
-        }
-        match self.shared.hot.get(Family::Key, key)? {
-            Some(entry) => Ok(KeyEntry::decode(&entry)?.holder(self.first.previous())),
-            None => Ok(None),
-        }
-    }
-
-    fn write_batch(&mut self) -> Result<(), StorageError> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        self.before.clear();
-        let next = WriteBatch::with_capacity_bytes(self.piece_bytes);
-        (self.shared.hot).write_piece(std::mem::replace(&mut self.batch, next))?;
-        self.shared.failpoints.reach(Step::LargePiece)
-    }
-}
-
 impl Committer {
     /// Whether a request has to wait for the large commit that is under way.
     pub(super) fn waits(&self, request: &Request) -> bool {
@@ -608,122 +438,5 @@ impl Committer {
             self.ready.append(&mut self.waiting);
         }
         Ok(())
-    }
-}
-
-/// What a large commit was cut short at, if one was.
-pub(crate) fn unfinished(hot: &Hot) -> Result<Option<Begun>, StorageError> {
-    let begun = hot.get(Family::Meta, &[META_LARGE])?;
-    begun.map(|bytes| Begun::decode(&bytes)).transpose()
-}
-
-/// Takes back what a crash has left of a large commit, or removes what a committed one had made void. It reads the keys and
-/// indexes of the partitions that it changed.
-pub(crate) fn take_back(hot: &Arc<Hot>) -> Result<(), StorageError> {
-    let Some(begun) = unfinished(hot)? else {
-        return Ok(());
-    };
-    tracing::info!(
-        changes = begun.entry.extents.len(),
-        committed = begun.is_committed,
-        "a large commit was cut short; what it left is removed"
-    );
-    let snapshot = HotSnapshot::take(hot);
-    for extent in &begun.entry.extents {
-        let mut left = Left {
-            hot,
-            begun: &begun,
-            batch: WriteBatch::default(),
-        };
-        left.clear_keys(&snapshot, extent)?;
-        left.clear_index(&snapshot, extent)?;
-        if !begun.is_committed {
-            left.clear_versions(&snapshot, extent)?;
-        }
-        hot.write_unsynced(left.batch)?;
-    }
-    let mut batch = WriteBatch::default();
-    batch.delete_cf(hot.family(Family::Meta), [META_LARGE]);
-    // What came before is synced with it.
-    Ok(hot.write(batch)?)
-}
-
-/// What is left of a large commit in one partition.
-struct Left<'a> {
-    hot: &'a Arc<Hot>,
-    begun: &'a Begun,
-    batch: WriteBatch,
-}
-
-impl Left<'_> {
-    fn clear_keys(&mut self, now: &HotSnapshot, extent: &Extent) -> Result<(), StorageError> {
-        let hot = self.hot.clone();
-        let keys = hot.family(Family::Key);
-        self.each(now, Family::Key, extent, |begun, batch, key, value| {
-            let entry = KeyEntry::decode(value)?;
-            if !begun.has(entry.by) {
-                return Ok(());
-            }
-            match (begun.is_committed, entry.before) {
-                (true, _) if entry.is_freed => batch.delete_cf(keys, key),
-                (true, _) => {}
-                (false, Some(before)) => batch.put_cf(keys, key, KeyEntry::of(before).encode()),
-                (false, None) => batch.delete_cf(keys, key),
-            }
-            Ok(())
-        })
-    }
-
-    fn clear_index(&mut self, now: &HotSnapshot, extent: &Extent) -> Result<(), StorageError> {
-        let hot = self.hot.clone();
-        let index = hot.family(Family::Index);
-        self.each(now, Family::Index, extent, |begun, batch, key, value| {
-            let is_gone = !value.is_empty() && begun.has(read_seq(value)?);
-            match (begun.is_committed, is_gone) {
-                (false, _) if begun.has(seq_of(key)?) => batch.delete_cf(index, key),
-                (true, true) => batch.delete_cf(index, key),
-                (false, true) => batch.put_cf(index, key, b""),
-                (_, false) => {}
-            }
-            Ok(())
-        })
-    }
-
-    fn clear_versions(&mut self, now: &HotSnapshot, extent: &Extent) -> Result<(), StorageError> {
-        let hot = self.hot.clone();
-        let (log, dead) = (hot.family(Family::Log), hot.family(Family::Dead));
-        self.each(now, Family::Dead, extent, |begun, batch, key, value| {
-            if begun.has(DeadEntry::decode(value)?.by) {
-                batch.delete_cf(dead, key);
-            }
-            Ok(())
-        })?;
-        let version = |seq| version_key(extent.table, &extent.partition, seq);
-        let (from, to) = (
-            version(self.begun.first),
-            version(self.begun.entry.last.next()),
-        );
-        self.batch.delete_range_cf(log, from, to);
-        Ok(())
-    }
-
-    /// Looks at each entry that a family has of a partition.
-    fn each(
-        &mut self,
-        now: &HotSnapshot,
-        family: Family,
-        extent: &Extent,
-        mut look: impl FnMut(&Begun, &mut WriteBatch, &[u8], &[u8]) -> Result<(), StorageError>,
-    ) -> Result<(), StorageError> {
-        let scope = scope_key(extent.table, &extent.partition);
-        let mut entries = now.iterate(family, &scope, scope_end(scope.clone()));
-        while let Some((key, value)) = entries.item() {
-            look(self.begun, &mut self.batch, key, value)?;
-            if self.batch.size_in_bytes() > PIECE_BYTES {
-                self.hot.write_unsynced(std::mem::take(&mut self.batch))?;
-            }
-            entries.next();
-        }
-        Ok(entries.status()?)
     }
 }
