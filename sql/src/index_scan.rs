@@ -240,7 +240,7 @@ impl Steps {
         let Some(step) = step else {
             return Ok(None);
         };
-        self.entries += step.seqs.len();
+        self.entries += step.looked_at;
         let (mut versions, mut cold) = (Vec::with_capacity(step.seqs.len()), Vec::new());
         for (at, seq) in step.seqs.into_iter().enumerate() {
             match snapshot.version(table, partition, seq)? {

@@ -514,10 +514,23 @@ impl TableDef {
         self.unique_keys().find(|key| key.id == id)
     }
 
+    /// Whether this key or index has every row that it is to have.
+    pub(crate) fn is_ready(&self, id: IndexId) -> bool {
+        (self.indexes.iter()).all(|index| index.id != id || index.ready)
+    }
+
     /// Whether it has this key or index, ready or not.
     pub(crate) fn has_index(&self, id: IndexId) -> bool {
         let primary = self.primary().is_some_and(|key| key.id == id);
         primary || self.indexes.iter().any(|index| index.id == id)
+    }
+
+    /// Those that it has.
+    pub(crate) fn index_ids(&self) -> impl Iterator<Item = IndexId> {
+        let primary = self.primary().map(|key| key.id);
+        primary
+            .into_iter()
+            .chain(self.indexes.iter().map(|index| index.id))
     }
 
     /// The table without the indexes and constraints that are not ready; `None` when all are.

@@ -43,7 +43,7 @@ use crate::transaction::{Partition, RowKeys, Transaction};
 use crate::versions;
 use crate::watch::Watches;
 use ahead::Recent;
-use check::Group;
+use check::{Group, Overlay};
 use garbage::Garbage;
 use index::Unindexed;
 use large::{Checked, Pace, Turn, UnderWay, Written};
@@ -163,6 +163,8 @@ pub(crate) enum Request {
     BeginLarge {
         checked: Box<Checked>,
         seqs: u64,
+        /// Whether it is to be checked now, if that it was checked does not do.
+        is_last_try: bool,
         reply: oneshot::Sender<(Result<Turn, CommitError>, Box<Checked>)>,
     },
     /// Commits one whose pieces are written.
@@ -172,7 +174,7 @@ pub(crate) enum Request {
     },
     /// Removes the entries of keys that it freed.
     CleanLarge {
-        keys: Vec<Arc<[u8]>>,
+        keys: Result<Vec<Arc<[u8]>>, StorageError>,
         is_last: bool,
         reply: Reply<(), StorageError>,
     },
@@ -308,9 +310,10 @@ impl Committer {
                 Request::BeginLarge {
                     checked,
                     seqs,
+                    is_last_try,
                     reply,
                 } => {
-                    let turn = self.begin_large(&checked, seqs);
+                    let turn = self.begin_large(&checked, seqs, is_last_try);
                     let _ = reply.send((turn, checked));
                 }
                 Request::EndLarge { mut written, reply } => {
@@ -321,7 +324,7 @@ impl Committer {
                     is_last,
                     reply,
                 } => {
-                    let _ = reply.send(self.clean_large(&keys, is_last));
+                    let _ = reply.send(self.clean_large(keys, is_last));
                 }
                 Request::Settled { reply } => {
                     let _ = reply.send(Ok(self.shared.view()));
@@ -350,7 +353,8 @@ impl Committer {
                 }
                 Request::Expired { table, rows, reply } => {
                     let removed = self.remove_expired(table, rows);
-                    self.group_ends(None);
+                    // No transaction that is checked ahead has rows of STREAM tables.
+                    self.group_ends(Some(Overlay::default()));
                     let _ = reply.send(removed);
                 }
                 Request::Compacted {
@@ -561,7 +565,7 @@ impl Committer {
     }
 
     /// Counts a group, or anything else that changes keys and is visible now; with what it changed, if that is known.
-    fn group_ends(&mut self, changed: Option<check::Overlay>) {
+    fn group_ends(&mut self, changed: Option<Overlay>) {
         let group = self.shared.groups.load(Ordering::Relaxed) + 1;
         match changed {
             Some(changed) if self.shared.checks_ahead.load(Ordering::Acquire) > 0 => {

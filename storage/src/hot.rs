@@ -33,6 +33,7 @@ const WRITE_BUFFERS_MAX: i32 = 4;
 const WAITING_MAX: u64 = 1;
 /// How often it looks.
 const FULL_POLL: Duration = Duration::from_millis(2);
+const FULL_POLLS_MAX: usize = 2500;
 const WAL_BYTES_MAX: u64 = 256 << 20;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 const OPEN_FILES_MAX: i32 = 512;
@@ -257,7 +258,11 @@ impl Hot {
 
     /// Writes a piece of something large, unsynced, and leaves memory to those who write a little beside it. Blocking.
     pub(crate) fn write_piece(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
-        while self.is_full()? {
+        // Where it stays so, RocksDB tells why, or has everybody wait.
+        for _ in 0..FULL_POLLS_MAX {
+            if !self.is_full()? {
+                break;
+            }
             std::thread::sleep(FULL_POLL);
         }
         self.write_unsynced(batch)

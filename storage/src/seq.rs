@@ -124,6 +124,20 @@ struct Drawn {
     reserved: Option<(Seq, Seq)>,
 }
 
+impl Drawn {
+    /// Takes `n` consecutive Seqs from `from` on, above the last; `None` when they come to the run that is reserved.
+    fn take(&mut self, from: Seq, n: u64) -> Option<Seq> {
+        assert!(n > 0, "an empty run of Seqs has no first");
+        let first = from.max(self.last.advance(1));
+        let last = first.advance(n - 1);
+        if self.reserved.is_some_and(|(reserved, _)| last >= reserved) {
+            return None;
+        }
+        self.last = last;
+        Some(first)
+    }
+}
+
 impl SeqGenerator {
     /// A generator for `node` (0..1024) whose first Seq is after `last`.
     pub fn new(clock: Clock, node: u16, last: Seq) -> SeqGenerator {
@@ -139,36 +153,26 @@ impl SeqGenerator {
         }
     }
 
-    /// Draws `n` consecutive Seqs (`first`, `first.advance(1)`, …) and returns the first; `n` is at least 1. Waits while
-    /// there is no room below a reserved run: when the clock has come to it.
+    /// Draws `n` consecutive Seqs (`first`, `first.advance(1)`, …) and returns the first; `n` is at least 1. When the clock has
+    /// come to a reserved run they are from before it, and once all of these are drawn, which none lives to see, it waits.
     pub fn draw(&self, n: u64) -> Seq {
         let mut drawn = self.drawn.lock();
         loop {
-            if let Some(first) = self.draw_below(&mut drawn, n) {
+            let now = drawn.take(self.at(0), n);
+            if let Some(first) = now.or_else(|| drawn.take(Seq::ZERO, n)) {
                 return first;
             }
             self.released.wait(&mut drawn);
         }
     }
 
-    /// As `draw`; `None` where that waits.
+    /// As `draw`; `None` where the clock has come to a reserved run.
     pub(crate) fn try_draw(&self, n: u64) -> Option<Seq> {
-        self.draw_below(&mut self.drawn.lock(), n)
-    }
-
-    fn draw_below(&self, drawn: &mut Drawn, n: u64) -> Option<Seq> {
-        assert!(n > 0, "an empty run of Seqs has no first");
-        let first = self.at(0).max(drawn.last.advance(1));
-        let last = first.advance(n - 1);
-        if drawn.reserved.is_some_and(|(from, _)| last >= from) {
-            return None;
-        }
-        drawn.last = last;
-        Some(first)
+        self.drawn.lock().take(self.at(0), n)
     }
 
     /// Takes `n` consecutive Seqs for later, of so many milliseconds from now, and returns the first. Others draw lower
-    /// ones until the run is released.
+    /// ones until the run is released. Where Seqs are ahead of the clock, there is room for 256 of them a millisecond.
     ///
     /// # Panics
     /// When another run is reserved.
@@ -176,7 +180,9 @@ impl SeqGenerator {
         assert!(n > 0, "an empty run of Seqs has no first");
         let mut drawn = self.drawn.lock();
         assert!(drawn.reserved.is_none(), "one run at a time is reserved");
-        let first = self.at(ahead_ms).max(drawn.last.advance(1));
+        // Not all of it again for each of many runs in a row: Seqs would run away from the clock.
+        let room = Seq::first_at(drawn.last.unix_ms() + 1 + ahead_ms / 16);
+        let first = self.at(ahead_ms).max(self.of_node(room));
         drawn.reserved = Some((first, first.advance(n - 1)));
         first
     }
@@ -194,7 +200,11 @@ impl SeqGenerator {
     fn at(&self, ahead_ms: i64) -> Seq {
         let ms = (self.clock)();
         let ms = if ms < BELIEVED_UNIX_MS_MAX { ms } else { 0 };
-        Seq(Seq::first_at(ms + ahead_ms).0 | self.node << COUNTER_BITS)
+        self.of_node(Seq::first_at(ms + ahead_ms))
+    }
+
+    fn of_node(&self, first: Seq) -> Seq {
+        Seq(first.0 | self.node << COUNTER_BITS)
     }
 
     /// The clock that Seqs are drawn from, in milliseconds since the Unix epoch.
@@ -251,19 +261,32 @@ mod tests {
         let first = generator.reserve(5000, 2);
         assert_eq!(first.unix_ms(), EPOCH_UNIX_MS + 1002);
         assert!(generator.draw(4096) < first);
-        assert!(generator.draw(4095) < first);
-        assert_eq!(generator.try_draw(2), None);
-        assert_eq!(
-            generator.try_draw(1).map(|last| last.advance(1)),
-            Some(first)
-        );
         time.store(EPOCH_UNIX_MS + 1500, Ordering::SeqCst);
         assert_eq!(generator.try_draw(1), None);
+        assert!(generator.draw(4094) < first);
+        time.store(EPOCH_UNIX_MS + 1000, Ordering::SeqCst);
+        assert_eq!(generator.try_draw(3), None);
+        let last = generator.draw(2).advance(1);
+        assert_eq!(last.advance(1), first);
         std::thread::scope(|scope| {
             let waits = scope.spawn(|| generator.draw(1));
             generator.release();
             assert!(waits.join().unwrap() > first.advance(4999));
         });
+    }
+
+    #[test]
+    fn many_runs_in_a_row_leave_room_and_do_not_run_away_from_the_clock() {
+        let (time, clock) = held_clock(1000);
+        let generator = SeqGenerator::new(clock, 3, Seq::ZERO);
+        for _ in 0..1000 {
+            let first = generator.reserve(20_000, 640);
+            assert!(generator.draw(100_000) < first);
+            time.fetch_add(60, Ordering::SeqCst);
+            generator.release();
+        }
+        let ahead_ms = generator.draw(1).unix_ms() - time.load(Ordering::SeqCst);
+        assert!(ahead_ms < 1000, "{ahead_ms}");
     }
 
     #[test]

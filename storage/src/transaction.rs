@@ -133,6 +133,7 @@ impl Touched {
             let unique = op.keys.unique.iter().chain(&op.old_keys.unique);
             unique.into_iter().any(|(_, key)| self.has_key(key))
                 || op.kind != ChangeOp::Insert
+                    && op.old.as_pending().is_none()
                     && self.superseded(op.table.id, &op.partition, op.old)
         })
     }
@@ -519,6 +520,12 @@ impl Transaction {
     pub fn tables_of_user(&self, user: &str) -> Vec<Arc<TableDef>> {
         let ops = (self.ops.iter()).filter(|op| op.partition.as_str() == user);
         ops.map(|op| op.table.clone()).collect()
+    }
+
+    /// The tables that it changes, as it knew them; one after the other may be the same.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &TableDef> {
+        let same = |a: &Op, b: &Op| Arc::ptr_eq(&a.table, &b.table);
+        self.ops.chunk_by(same).map(|run| &*run[0].table)
     }
 
     pub(crate) fn ops(&self) -> &[Op] {

@@ -59,13 +59,6 @@ impl Scope {
         !self.table.primary_key.is_empty()
     }
 
-    fn is_ready(&self, id: IndexId) -> bool {
-        self.table
-            .indexes
-            .iter()
-            .all(|index| index.id != id || index.ready)
-    }
-
     fn holder(&self, seq: Seq) -> Option<&ColdFile> {
         let behind = self.files.partition_point(|file| file.first_seq <= seq);
         self.files[..behind]
@@ -334,7 +327,7 @@ impl Checker<'_> {
                     let what = format!("key {} of the row {seq} points at {holder}", id.get());
                     self.report.find(Invariant::KeysExact, scope.place(), what);
                 }
-                None if expired || !scope.is_ready(*id) => {}
+                None if expired || !scope.table.is_ready(*id) => {}
                 None => {
                     let what = format!("the row {seq} has no entry in key {}", id.get());
                     self.report.find(Invariant::KeysExact, scope.place(), what);
@@ -349,7 +342,7 @@ impl Checker<'_> {
                 .is_some()
             {
                 *scope.matched.entry((false, id)).or_default() += 1;
-            } else if scope.is_ready(id) {
+            } else if scope.table.is_ready(id) {
                 let what = format!("the row {seq} has no entry in index {}", id.get());
                 self.report
                     .find(Invariant::IndexesExact, scope.place(), what);

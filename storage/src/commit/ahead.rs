@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use super::Shared;
 use super::check::{Lookup, Overlay};
 use crate::error::CommitError;
-use crate::hot::HotSnapshot;
 use crate::transaction::{Touched, Transaction};
 
 /// Keys and versions that are remembered at most.
@@ -39,13 +38,14 @@ impl Ahead {
     ) -> Result<Ahead, CommitError> {
         shared.checks_ahead.fetch_add(1, Ordering::AcqRel);
         let under_way = UnderWay(shared.clone());
-        // In this order: the snapshot has every group up to that number.
+        // In this order: the view has every group up to that number.
         let group = shared.groups.load(Ordering::Acquire);
-        let snapshot = HotSnapshot::take(&shared.hot);
+        let view = shared.view();
         // Stand-ins for the Seqs that the changes will have.
         let first = shared.generator.draw(1);
         let now_ms = shared.generator.now_ms();
-        snapshot.check(&mut Overlay::default(), transaction, first, now_ms)?;
+        view.hot
+            .check(&mut Overlay::default(), transaction, first, now_ms)?;
         Ok(Ahead {
             group,
             _under_way: under_way,

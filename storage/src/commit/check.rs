@@ -101,6 +101,11 @@ impl Overlay {
         self.undo.push(Undo::Key(key.clone(), before));
     }
 
+    /// Whether it takes a key from its holder and gives it to nobody.
+    fn frees(&self, key: &[u8]) -> bool {
+        self.keys.get(key) == Some(&None)
+    }
+
     /// How many entries it has.
     pub(super) fn len(&self) -> usize {
         self.keys.len() + self.dead.len()
@@ -234,7 +239,10 @@ pub(super) trait Lookup {
             self.check_not_dead(overlay, op, old, since)?;
         }
         for (index, key) in &op.old_keys.unique {
-            if !op.table.is_deferrable(*index) {
+            // In an index that is being made it may be another row that has the values.
+            if !op.table.is_deferrable(*index)
+                && (op.table.is_ready(*index) || self.holder(overlay, key)? == Some(old))
+            {
                 overlay.set_key(key, None);
             }
         }
@@ -416,7 +424,10 @@ impl Committer {
                 let old = resolve(op.old, first);
                 put_version(hot, batch, op, (old, seq), part.ends_at(from + at));
                 for old_key in &op.old_keys.unique {
-                    if !part.table.is_deferrable(old_key.0) && !op.keys.unique.contains(old_key) {
+                    if !part.table.is_deferrable(old_key.0)
+                        && !op.keys.unique.contains(old_key)
+                        && (part.table.is_ready(old_key.0) || group.overlay.frees(&old_key.1))
+                    {
                         batch.delete_cf(keys, &old_key.1);
                     }
                 }
@@ -434,7 +445,7 @@ impl Committer {
             }
         }
         for (key, holder) in deferrable_keys(transaction.ops(), first) {
-            match holder {
+            match group.overlay.keys.get(key).copied().unwrap_or(holder) {
                 Some(seq) => batch.put_cf(keys, key, KeyEntry::of(seq).encode()),
                 None => batch.delete_cf(keys, key),
             }

@@ -23,12 +23,12 @@ use rocksdb::WriteBatch;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::ahead::Ahead;
-use super::check::{Group, check_table, resolve};
+use super::check::{Group, Lookup, Overlay, check_table, resolve};
 use super::erase::dropped_roles;
 use super::queue::CommitQueue;
 use super::tally::Tally;
 use super::{Committer, Request, Shared};
-use crate::catalog::{Catalog, TableKind};
+use crate::catalog::{Catalog, TableDef, TableKind};
 use crate::changes::CommitEntry;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
@@ -36,7 +36,7 @@ use crate::hot::Family;
 use crate::key::index_entry;
 use crate::notify::Notification;
 use crate::seq::Seq;
-use crate::transaction::{CatalogChanges, Op, Touched, Transaction};
+use crate::transaction::{CatalogChanges, Touched, Transaction};
 use crate::versions::KeyEntry;
 use begun::{Begun, META_LARGE};
 pub(crate) use begun::{take_back, unfinished};
@@ -46,10 +46,12 @@ use pieces::Pieces;
 const PIECE_BYTES: usize = 256 << 10;
 /// Keys that the committer looks at in one turn.
 const CLEANED_AT_A_TIME: usize = 1000;
+/// How often it is checked beside the others; then they wait for the check.
+const CHECKS_MAX: usize = 3;
 /// How long a change takes to be written, in microseconds, as long as nothing is known of it, and at most. A transaction's Seqs
 /// are of so much later that it may take twice the time of the last one, and half a second. If it takes longer, the others wait.
 const CHANGE_US: f64 = 3.0;
-const CHANGE_US_MAX: f64 = 50.0;
+const CHANGE_US_MAX: f64 = 15.0;
 const EACH_MS: f64 = 500.0;
 
 /// Whether a transaction is written in pieces.
@@ -57,13 +59,21 @@ pub(super) fn is_for(transaction: &Transaction, shared: &Shared) -> bool {
     transaction.bytes() > shared.large_bytes
         && !transaction.is_empty()
         && (transaction.ops().iter()).all(|op| op.table.kind != TableKind::Stream)
+        && (transaction.tables()).all(|table| table.indexes.iter().all(|index| index.ready))
         && (transaction.catalog.as_ref()).is_none_or(|catalog| {
-            let new = shared.view().catalog.try_changed(&catalog.changes);
-            let has_table =
-                |op: &Op| (new.as_ref()).is_some_and(|new| new.table_by_id(op.table.id).is_some());
+            let now = shared.view().catalog.clone();
+            let new = now.try_changed(&catalog.changes);
+            // What is there of an index that others do not know could not be taken back.
+            let is_known = |table: &TableDef| match now.table_by_id(table.id) {
+                Some(before) => table.index_ids().all(|id| before.has_index(id)),
+                None => true,
+            };
             transaction.fill_rows().is_empty()
                 && dropped_roles(&catalog.changes).next().is_none()
-                && transaction.ops().iter().all(has_table)
+                && transaction.tables().all(|table| {
+                    let stays = |new: &Catalog| new.table_by_id(table.id).is_some();
+                    is_known(table) && new.as_ref().is_some_and(stays)
+                })
         })
 }
 
@@ -163,7 +173,7 @@ pub(super) fn commit(
     let mut pieces = Pieces::new(shared, first);
     let written = AssertUnwindSafe(|| pieces.write(transaction.ops_mut(), &tally));
     let done = std::panic::catch_unwind(written);
-    let done = done.unwrap_or_else(|_| Err(StorageError::LogFailed("a thread ended".to_string())));
+    let done = done.unwrap_or_else(|_| Err(ended()));
     let written = Written {
         first,
         catalog: transaction.catalog.take(),
@@ -173,10 +183,10 @@ pub(super) fn commit(
         leaves_void,
         done,
     };
-    let (ended, answer) = oneshot::channel();
+    let (reply_to, answer) = oneshot::channel();
     let sent = queue.send_blocking(Request::EndLarge {
         written: Box::new(written),
-        reply: ended,
+        reply: reply_to,
     });
     let unknown = |_| CommitError::Unknown("the committer ended".to_string());
     let answer = match sent {
@@ -188,10 +198,22 @@ pub(super) fn commit(
     drop(held);
     let _ = reply.send(answer);
     if committed && leaves_void {
-        // What fails here has failed the store, and stays for the next opening.
-        let _ = clean(queue, first, &transaction, &touched);
+        let cleaned = AssertUnwindSafe(|| clean(queue, first, &transaction, &touched));
+        let cleaned = std::panic::catch_unwind(cleaned).unwrap_or_else(|_| Err(ended()));
+        if let Err(error) = cleaned {
+            // What is left is for the next opening; the committer hears of it.
+            let _ = queue.ask(|reply| Request::CleanLarge {
+                keys: Err(error),
+                is_last: true,
+                reply,
+            });
+        }
     }
     drop(alone);
+}
+
+fn ended() -> StorageError {
+    StorageError::LogFailed("a thread that wrote a large commit has ended".to_string())
 }
 
 type Beginning = (Seq, Transaction, Arc<Touched>, Arc<Tally>);
@@ -204,7 +226,7 @@ fn begin(
 ) -> Result<Beginning, CommitError> {
     let tally = Arc::new(Tally::of(transaction.ops()));
     let touched = Arc::new(transaction.take_touched());
-    loop {
+    for tries in 1.. {
         let ahead = match Ahead::check(queue.shared(), &transaction) {
             Ok(ahead) => ahead,
             Err(error) => {
@@ -223,6 +245,7 @@ fn begin(
         queue.send_blocking(Request::BeginLarge {
             checked,
             seqs,
+            is_last_try: tries == CHECKS_MAX,
             reply,
         })?;
         let turn = turn.blocking_recv();
@@ -232,6 +255,7 @@ fn begin(
             Turn::CheckAgain => transaction = checked.transaction,
         }
     }
+    unreachable!("the last try is not told to try again")
 }
 
 /// Removes what a committed transaction made void, then what tells of it.
@@ -259,7 +283,7 @@ fn clean(
         let keys: Vec<Arc<[u8]>> = freed.by_ref().take(CLEANED_AT_A_TIME).collect();
         let is_last = keys.len() < CLEANED_AT_A_TIME;
         queue.ask(|reply| Request::CleanLarge {
-            keys,
+            keys: Ok(keys),
             is_last,
             reply,
         })?;
@@ -291,8 +315,12 @@ impl Committer {
         &mut self,
         checked: &Checked,
         seqs: u64,
+        is_last_try: bool,
     ) -> Result<Turn, CommitError> {
         self.check_alive()?;
+        if !self.stopped.is_empty() {
+            return Err(StorageError::Closed.into());
+        }
         let transaction = &checked.transaction;
         let mut new = None;
         match &transaction.catalog {
@@ -311,8 +339,14 @@ impl Committer {
                 },
             )?;
         }
-        if !self.recent.spares(&checked.touched, &checked.ahead) {
-            return Ok(Turn::CheckAgain);
+        match self.recent.spares(&checked.touched, &checked.ahead) {
+            true => {}
+            false if is_last_try => {
+                let now_ms = self.shared.generator.now_ms();
+                let first = self.shared.generator.draw(1);
+                self.check(&mut Overlay::default(), transaction, first, now_ms)?;
+            }
+            false => return Ok(Turn::CheckAgain),
         }
         let ahead_ms = self.pace.begin(seqs);
         let changes = transaction.catalog.as_ref();
@@ -411,11 +445,21 @@ impl Committer {
     }
 
     /// Removes the entries of keys that were freed and are nobody's still; with the last of them what tells of the commit.
+    /// If that fails, or did before, no more commits are taken.
     pub(super) fn clean_large(
         &mut self,
-        keys: &[Arc<[u8]>],
+        keys: Result<Vec<Arc<[u8]>>, StorageError>,
         is_last: bool,
     ) -> Result<(), StorageError> {
+        let cleaned = keys.and_then(|keys| self.remove_freed(&keys, is_last));
+        if is_last || cleaned.is_err() {
+            self.large = None;
+            self.ready.append(&mut self.waiting);
+        }
+        self.write_by(|_| cleaned)
+    }
+
+    fn remove_freed(&mut self, keys: &[Arc<[u8]>], is_last: bool) -> Result<(), StorageError> {
         let hot = self.shared.hot.clone();
         let mut batch = WriteBatch::default();
         for key in keys {
@@ -433,10 +477,6 @@ impl Committer {
         self.shared.unsynced.notify_one();
         // Snapshots that are taken from now on need not skip them.
         self.publish(self.shared.view().seq);
-        if is_last {
-            self.large = None;
-            self.ready.append(&mut self.waiting);
-        }
         Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! Committing a transaction that changes the catalog.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rocksdb::WriteBatch;
@@ -9,7 +8,7 @@ use super::check::{Group, Lookup};
 use super::ddl::{Tables, json, store, tables_of, try_changed};
 use super::erase::dropped_roles;
 use super::{Committer, Shared};
-use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
+use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
@@ -240,21 +239,13 @@ fn remove_indexes(
     old: &TableDef,
     new: &TableDef,
 ) -> Result<(), StorageError> {
-    let ids = |table: &TableDef| -> BTreeSet<IndexId> {
-        let primary = table.primary().map(|key| key.id);
-        primary
-            .into_iter()
-            .chain(table.indexes.iter().map(|index| index.id))
-            .collect()
-    };
-    let (before, after) = (ids(old), ids(new));
-    for id in before.difference(&after) {
+    for id in old.index_ids().filter(|id| !new.has_index(*id)) {
         let snapshot = HotSnapshot::take(&shared.hot);
         let (from, to) = cold::meta_table_range(META_STATE, old.id);
         let mut states = snapshot.iterate(Family::Meta, &from, to);
         while let Some((key, _)) = states.item() {
             let (_, partition, _) = parse_scope(&key[1..])?;
-            let from = index_scope(old.id, &partition, *id);
+            let from = index_scope(old.id, &partition, id);
             let to = prefix_end(from.clone());
             for family in [Family::Key, Family::Index] {
                 batch.delete_range_cf(shared.hot.family(family), &from, &to);

@@ -12,6 +12,9 @@ use crate::seq::Seq;
 use crate::transaction::Partition;
 use crate::versions;
 
+/// So many entries of a large commit that is under way are passed by.
+const SKIPPED_MAX: usize = 10_000;
+
 /// Some neighbouring entries of a key or index.
 #[derive(Clone, Debug)]
 pub struct IndexRange {
@@ -36,7 +39,7 @@ impl IndexRange {
 
 impl Snapshot {
     /// The Seqs of the live versions in a range of an index, in the order of its values; `None` when there are
-    /// more than `limit`, when a bound is no value of its column, or when the snapshot is of the past, which no
+    /// more than `limit`, or many that do not count yet, when a bound is no value of its column, or when the snapshot is of the past, which no
     /// index tells of. The index must be ready. Blocking.
     pub fn index_scan(
         &self,
@@ -63,7 +66,7 @@ impl Snapshot {
             return Ok(None);
         };
         let oldest = self.oldest(table);
-        let mut seqs = Vec::new();
+        let (mut seqs, mut skipped) = (Vec::new(), 0);
         let mut entries = self.view.hot.iterate(family, &from, to);
         while let Some((key, value)) = entries.item() {
             let seq = match family {
@@ -75,6 +78,11 @@ impl Snapshot {
                     return Ok(None);
                 }
                 seqs.push(seq);
+            } else {
+                skipped += 1;
+                if skipped > SKIPPED_MAX {
+                    return Ok(None);
+                }
             }
             entries.next();
         }

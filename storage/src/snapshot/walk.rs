@@ -15,6 +15,8 @@ use crate::versions;
 pub struct IndexStep {
     /// The live versions that they stand for, in the order of the walk.
     pub seqs: Vec<Seq>,
+    /// How many entries were looked at: those of a large commit that is under way stand for none.
+    pub looked_at: usize,
     /// Where the next step begins; `None` when this was the last.
     pub next: Option<IndexPlace>,
 }
@@ -24,7 +26,7 @@ pub struct IndexStep {
 pub struct IndexPlace(Vec<u8>);
 
 impl Snapshot {
-    /// The next entries of a walk through a range of an index, at most `limit`: ascending, or from its end back.
+    /// The next entries of a walk through a range of an index, of which it looks at `limit`: ascending, or from its end back.
     /// `None` when a bound is no value of its column, or when the snapshot is of the past, which no index tells of. The index must be ready. Blocking.
     pub fn index_step(
         &self,
@@ -59,11 +61,11 @@ impl Snapshot {
             (None, false) => {}
             (None, true) => entries.seek_to_last(),
         }
-        let (mut seqs, mut next) = (Vec::new(), None);
+        let (mut seqs, mut looked_at, mut next) = (Vec::new(), 0, None);
         while let Some((key, value)) = entries.item()
             && key >= low.as_slice()
         {
-            if seqs.len() == limit {
+            if looked_at == limit {
                 next = Some(IndexPlace(key.to_vec()));
                 break;
             }
@@ -74,12 +76,17 @@ impl Snapshot {
             if let Some(seq) = seq.filter(|seq| *seq >= oldest) {
                 seqs.push(seq);
             }
+            looked_at += 1;
             match backward {
                 true => entries.prev(),
                 false => entries.next(),
             }
         }
         entries.status()?;
-        Ok(Some(IndexStep { seqs, next }))
+        Ok(Some(IndexStep {
+            seqs,
+            looked_at,
+            next,
+        }))
     }
 }

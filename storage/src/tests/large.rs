@@ -547,3 +547,101 @@ async fn a_large_transaction_makes_its_table() {
         store.close().await;
     }
 }
+
+/// An index that is made over rows with equal values tells, whichever of them is changed before its own turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unique_index_is_not_made_over_equal_values() {
+    for large_bytes in [0, crate::commit::LARGE_BYTES] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = super::objects::options(dir.path(), Default::default());
+        options.large_bytes = large_bytes;
+        let store = Store::open(options).unwrap();
+        let table = put_table(&store, notes(store.next_id(), "t", true)).await;
+        let alice = user("alice");
+        let mut transaction = Transaction::new();
+        for (id, note) in [(1, "same"), (2, "same"), (3, "same"), (4, "other")] {
+            transaction.insert(&table, &alice, &row(id, note));
+        }
+        store.commit(transaction).await.unwrap();
+        let mut made = TableDef::clone(&table);
+        let mut unique = index(7, "t_note", 2, true);
+        unique.ready = false;
+        made.indexes.push(unique);
+        made.bump_schema_version();
+        let table = put_table(&store, made).await;
+        let rows: Vec<RowVersion> = (live(dir.path(), &store, &table).into_iter())
+            .map(|((_, seq), row)| RowVersion { seq, row })
+            .collect();
+        let fill = |at: usize| {
+            let rows = vec![(alice.clone(), rows[at].clone())];
+            store.fill_index(&table, IndexId::new(7), rows, store.visible())
+        };
+        fill(0).await.unwrap();
+        let mut update = Transaction::new();
+        update.update(&table, &alice, &rows[1], &row(2, "same"));
+        let refused = store.commit(update).await;
+        assert!(matches!(refused, Err(CommitError::UniqueViolation { .. })));
+        let mut delete = Transaction::new();
+        delete.delete(&table, &alice, &rows[1]);
+        store.commit(delete).await.unwrap();
+        assert!(matches!(
+            fill(2).await,
+            Err(CommitError::UniqueViolation { .. })
+        ));
+        let mut update = Transaction::new();
+        update.update(&table, &alice, &rows[2], &row(3, "mine"));
+        update.update(&table, &alice, &rows[3], &row(4, "theirs"));
+        store.commit(update).await.unwrap();
+        assert_sound(&store.check().await.unwrap());
+        store.close().await;
+    }
+}
+
+/// What a crash takes back leaves nothing of an index that the transaction itself made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_index_that_was_made_with_a_large_transaction_is_not_left_by_half() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, failpoints) = open_held(dir.path());
+    let table = ten(&store, true).await;
+    let alice = user("alice");
+    let rows = live(dir.path(), &store, &table);
+    let before = store.catalog();
+    let mut made = TableDef::clone(&table);
+    made.indexes.push(index(8, "t_other", 2, true));
+    made.bump_schema_version();
+    let changes = vec![CatalogChange::PutTable(Box::new(made))];
+    let after = before.changed(&changes);
+    let mut transaction = Transaction::new();
+    for ((_, seq), old) in rows {
+        let id = id_of(&old);
+        let old = RowVersion { seq, row: old };
+        transaction.update(&table, &alice, &old, &row(id, &id.to_string().repeat(400)));
+    }
+    transaction.follow_catalog(&before, &after).unwrap();
+    transaction.change_catalog(before.version, changes);
+    failpoints.set(Step::CatalogChecked, Action::Stop, 1);
+    let commit = {
+        let store = store.clone();
+        tokio::spawn(async move { store.commit(transaction).await })
+    };
+    hold(&failpoints).await;
+    let copy = tempfile::tempdir().unwrap();
+    store
+        .shared()
+        .hot
+        .checkpoint(&copy.path().join("hot"))
+        .unwrap();
+    failpoints.clear();
+    commit.await.unwrap().unwrap();
+    assert_sound(&store.check().await.unwrap());
+    store.close().await;
+    let store = open(copy.path());
+    let hot = crate::hot::HotSnapshot::take(&store.shared().hot);
+    for family in [Family::Key, Family::Index] {
+        let scope = crate::key::index_scope(table.id, &alice, IndexId::new(8));
+        let end = crate::key::prefix_end(scope.clone());
+        assert!(!hot.iterate(family, &scope, end).valid());
+    }
+    assert_sound(&store.check().await.unwrap());
+    store.close().await;
+}
