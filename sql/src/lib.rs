@@ -31,6 +31,7 @@ mod locks;
 mod lookup_join;
 mod modify;
 pub mod notify;
+mod nullable_side;
 mod numbers;
 mod offset;
 mod optimize;

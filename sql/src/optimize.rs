@@ -38,6 +38,7 @@ use datafusion::physical_plan::{
 
 use crate::in_turn::InTurnExec;
 use crate::lookup_join::LookupExec;
+use crate::nullable_side;
 use crate::numbers;
 use crate::ordered::ReadInOrder;
 use crate::table_scan::FoundExec;
@@ -463,6 +464,8 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
     let spreads = spreads.unwrap_or(rules.len());
     let values_in_order = OfOurOwn("values_in_order", values_in_order);
     rules.insert(spreads + 1, Arc::new(values_in_order));
+    let hide_constants = OfOurOwn("hide_constants", nullable_side::hide_constants);
+    rules.insert(spreads, Arc::new(hide_constants));
     rules.insert(spreads, Arc::new(OfOurOwn("look_up", lookup_join::look_up)));
     rules.push(Arc::new(OfOurOwn("unions_in_order", unions_in_order)));
     rules.push(Arc::new(OfOurOwn("distinct_by_value", distinct_by_value)));

@@ -4,6 +4,33 @@ use crate::pair::{Pair, text};
 use crate::type_functions::{all_refused, all_same};
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_constant_on_a_side_of_an_outer_join_is_not_so_behind_it() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE r (id bigint PRIMARY KEY, room int, n int);
+         INSERT INTO r SELECT g, g % 7, g % 13 FROM generate_series(1, 300) g;",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT a.id, b.id FROM (SELECT * FROM r WHERE id = 55) a RIGHT JOIN r b ON b.id = a.id ORDER BY 1, 2 LIMIT 3",
+            "SELECT a.id, b.id FROM (SELECT * FROM r WHERE id = 55) a FULL JOIN r b ON b.id = a.id ORDER BY a.id NULLS FIRST, b.id DESC LIMIT 3",
+            "SELECT * FROM (SELECT a.id x, b.id y, row_number() OVER (PARTITION BY a.room ORDER BY b.id) n FROM (SELECT * FROM r WHERE room = 5 AND id < 100) a RIGHT JOIN r b ON b.id = a.id) s WHERE y < 30 ORDER BY y",
+            "SELECT a.room, count(*), sum(b.id) FROM (SELECT * FROM r WHERE room = 5 AND id < 100) a RIGHT JOIN r b ON b.id = a.id GROUP BY a.room ORDER BY 1",
+            "SELECT DISTINCT ON (c.room) c.room, t.id FROM r t LEFT JOIN r c ON c.id = t.n AND c.room = 5 ORDER BY c.room, t.id",
+            "SELECT c.room, t.id FROM r t LEFT JOIN r c ON c.id = t.n AND c.room = 5 WHERE t.id < 20 ORDER BY c.room, t.id",
+            "SELECT c.room, t.id FROM r t LEFT JOIN r c ON c.id > t.id + 295 AND c.room = 5 WHERE t.id < 8 ORDER BY c.room DESC, t.id",
+            "SELECT c.k, t.id FROM r t LEFT JOIN (SELECT id, 'x' AS k FROM r WHERE id < 5) c ON c.id = t.id WHERE t.id < 8 ORDER BY c.k, t.id",
+            "SELECT c.k, t.id, rank() OVER (ORDER BY c.k) FROM r t LEFT JOIN (SELECT id, 'x' AS k FROM r WHERE id < 5) c ON c.id = t.id WHERE t.id < 8 ORDER BY t.id",
+            "SELECT c.room, d.room, t.id FROM r t LEFT JOIN (SELECT * FROM r WHERE room = 1) c ON c.id = t.id LEFT JOIN (SELECT * FROM r WHERE room = 2) d ON d.id = t.id WHERE t.id < 8 ORDER BY c.room, d.room, t.id",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_do_not_reach_behind_joins() {
     let pair = Pair::start();
     pair.run(

@@ -31,6 +31,7 @@ use crate::evaluated_once::OnceExec;
 use crate::in_turn::InTurnExec;
 use crate::index_scan::{FirstRowsExec, IndexWalkExec};
 use crate::lookup_join::LookupExec;
+use crate::nullable_side::NullableSideExec;
 use crate::table_scan::{FoundExec, TableExec};
 use crate::unseen::UnseenExec;
 
@@ -265,7 +266,11 @@ fn structure(plan: &Arc<dyn ExecutionPlan>, began: Option<Began>) -> Node {
     if let Some(lookup) = plan.downcast_ref::<LookupExec>() {
         return finish(scan::lookup(lookup, began.is_some()), plan, began);
     }
-    if plan.is::<InTurnExec>() || plan.is::<UnseenExec>() || plan.is::<OnceExec>() {
+    if plan.is::<InTurnExec>()
+        || plan.is::<UnseenExec>()
+        || plan.is::<OnceExec>()
+        || plan.is::<NullableSideExec>()
+    {
         return child(0);
     }
     if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() {

@@ -368,9 +368,11 @@ async fn compare(seed: u64, rounds: u64, queries: u64) {
                     };
                     panic!(
                         "seed {seed}, round {round}: {query} of {prepared:?}\n{} rows, PostgreSQL has {}; \
-                         first difference at {differs:?}\n{plan:#?}",
+                         first difference at {differs:?}: {:?} and {:?}\n{plan:#?}",
                         found.rows.len(),
-                        expected.rows.len()
+                        expected.rows.len(),
+                        differs.map(|at| &found.rows[at]),
+                        differs.map(|at| &expected.rows[at]),
                     );
                 }
             }
