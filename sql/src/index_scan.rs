@@ -21,7 +21,8 @@ use tidelog_storage::snapshot::{IndexPlace, IndexRange, Lookup, ScanColumn};
 use tidelog_storage::{ColumnId, PartitionSet, RowVersion, Seq, StorageError};
 
 use crate::compared::Compared;
-use crate::provider::{COLD_ROWS_MAX, INDEX_ROWS_ALWAYS, batch_of, blocking, properties};
+use crate::index_parts::{COLD_ROWS_MAX, INDEX_ROWS_ALWAYS};
+use crate::provider::{batch_of, blocking, properties};
 use crate::table_scan::Scanned;
 
 /// How much a walk reads before a scan is the better way.

@@ -22,6 +22,7 @@ mod explain;
 mod functions;
 mod hot_scan;
 mod in_turn;
+mod index_parts;
 mod index_scan;
 mod insert;
 pub mod json;

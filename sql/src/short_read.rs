@@ -13,7 +13,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::expr::{InList, Placeholder};
+use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 use tidelog_storage::snapshot::{Lookup, ScanColumn};
@@ -456,15 +456,8 @@ fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> 
             values.extend(values_of(right, column, ty)?);
             Some(values)
         }
-        Expr::InList(list)
-            if matches!(*list.expr, Expr::ScalarFunction(_))
-                && let Some(of) = order::number_of(&list.expr) =>
-        {
-            let numbers = list.list.iter();
-            let numbers = numbers.map(|value| Some(order::number_of(value)?.into_owned()));
-            let of = Box::new(of.into_owned());
-            let list = InList::new(of, numbers.collect::<Option<_>>()?, list.negated);
-            values_of(&Expr::InList(list), column, ty)
+        Expr::InList(list) if let Some(of) = order::list_of_numbers(list) => {
+            values_of(&Expr::InList(of), column, ty)
         }
         Expr::InList(list) if !list.negated && is_column(&list.expr) => {
             list.list.iter().map(|value| given(value, ty)).collect()
@@ -486,51 +479,6 @@ fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> 
             }
             _ => None,
         },
-    }
-}
-
-/// The same as literals, each once and none of them NULL, where all are known. `None` of a type whose equal values may differ.
-fn literals_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Expr>> {
-    use ColumnType::{Bool, Date, Int2, Int4, Int8, Text, Timestamp, TimestampTz, Uuid, Varchar};
-    let plain = matches!(
-        ty,
-        Int2 | Int4 | Int8 | Text | Varchar(_) | Uuid | Bool | Date | Timestamp(_) | TimestampTz(_)
-    );
-    let values = values_of(filter, column, ty).filter(|_| plain)?;
-    let mut known: Vec<Datum> = Vec::with_capacity(values.len());
-    for value in values {
-        match value {
-            Given::Literal(Datum::Null) => {}
-            Given::Literal(value) => {
-                let value = as_integer(value, ty)?;
-                if !known.contains(&value) {
-                    known.push(value);
-                }
-            }
-            Given::Parameter(_) | Given::Elements(_) => return None,
-        }
-    }
-    let scalars = crate::session::scalars(&vec![ty; known.len()], &known).ok()?;
-    Some(
-        scalars
-            .into_iter()
-            .map(|value| Expr::Literal(value, None))
-            .collect(),
-    )
-}
-
-/// An integer as one of this type, if it is that; other values as they are.
-fn as_integer(value: Datum, ty: ColumnType) -> Option<Datum> {
-    let number = match value {
-        Datum::Int2(number) => number.into(),
-        Datum::Int4(number) => number.into(),
-        Datum::Int8(number) => number,
-        other => return Some(other),
-    };
-    match ty {
-        ColumnType::Int2 => number.try_into().ok().map(Datum::Int2),
-        ColumnType::Int4 => number.try_into().ok().map(Datum::Int4),
-        _ => Some(Datum::Int8(number)),
     }
 }
 

@@ -219,10 +219,10 @@ impl ExecutionPlan for TableExec {
 /// How rows were found before their plan runs.
 #[derive(Clone)]
 pub(crate) enum Found {
-    /// By a key or index, so many of them in the hot tier and in cold files.
+    /// By parts of keys or indexes, so many of them in the hot tier and in cold files.
     Index {
         table: Arc<TableDef>,
-        range: IndexRange,
+        ranges: Arc<[IndexRange]>,
         filters: Vec<Expr>,
         hot: usize,
         cold: usize,

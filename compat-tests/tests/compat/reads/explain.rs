@@ -226,3 +226,46 @@ fn a_join_of_few_rows_looks_them_up() {
     ));
     assert!(plan.contains("Seq Scan on t "), "{plan}");
 }
+
+#[test]
+fn listed_values_are_found_by_keys_and_indexes() {
+    let tide = Server::start();
+    let peer = tide.peer();
+    peer.run(
+        "CREATE TABLE t (id int PRIMARY KEY, room int, v text);
+         INSERT INTO t SELECT g, g / 10, 'x' FROM generate_series(1, 5000) g;
+         CREATE INDEX t_room ON t (room, v);
+         CREATE TABLE two (a int, b int, v text, PRIMARY KEY (a, b));
+         INSERT INTO two SELECT g / 10, g % 10, 'x' FROM generate_series(1, 5000) g;",
+    );
+    for flushed in [false, true] {
+        if flushed {
+            peer.run("CALL tidelog.flush('t'); CALL tidelog.flush('two');");
+        }
+        for query in [
+            "SELECT count(*) FROM t WHERE id IN (1, 2, 3, 4, 4)",
+            "SELECT * FROM t WHERE id IN (1, 2) ORDER BY v, id LIMIT 1",
+            "SELECT max(v) FROM t WHERE id = ANY ('{1,2}')",
+            "SELECT v FROM t WHERE id = 1 OR id = 3 OR room = 7",
+            "SELECT count(*) FROM t WHERE room IN (1, 2) AND v = 'x'",
+            "SELECT count(*) FROM t WHERE room IN (1, 2) AND v > 'a'",
+            "SELECT * FROM two WHERE (a, b) IN ((1, 2), (3, 4)) ORDER BY v",
+            "SELECT * FROM two WHERE a IN (1, 2) AND b IN (3, 4) ORDER BY v",
+            "SELECT t.v, two.v FROM t JOIN two ON two.a = t.id AND two.b = t.room WHERE t.id IN (10, 20)",
+            "WITH some AS (SELECT * FROM t WHERE id IN (1, 2)) SELECT count(*) FROM some a, some b",
+            "SELECT count(*) FROM (SELECT * FROM t) s WHERE s.id IN (1, 2)",
+            "UPDATE t SET v = 'y' WHERE id IN (1, 2)",
+            "UPDATE t SET v = two.v FROM two WHERE id IN (1, 2) AND (two.a, two.b) = (3, t.room)",
+            "DELETE FROM t USING two WHERE id = ANY ('{1,2}') AND (a, b) IN ((1, 2), (3, 4))",
+        ] {
+            let plan = peer.value(&format!("EXPLAIN (COSTS OFF) {query}"));
+            assert!(!plan.contains("Seq Scan"), "{query}\n{plan}");
+        }
+    }
+    let many: Vec<String> = (1..=3000).map(|id| id.to_string()).collect();
+    let many = many.join(", ");
+    let plan = peer.value(&format!(
+        "EXPLAIN SELECT count(*) FROM t WHERE id IN ({many})"
+    ));
+    assert!(plan.contains("Seq Scan"), "{plan}");
+}
