@@ -26,6 +26,20 @@ pub(crate) struct Bounds {
     pub(crate) equal: Option<Datum>,
     pub(crate) lower: Bound<Datum>,
     pub(crate) upper: Bound<Datum>,
+    /// Whether they are no NULLs, as `IS NOT NULL` says.
+    pub(crate) not_null: bool,
+}
+
+impl Default for Bounds {
+    /// All values.
+    fn default() -> Bounds {
+        Bounds {
+            equal: None,
+            lower: Bound::Unbounded,
+            upper: Bound::Unbounded,
+            not_null: false,
+        }
+    }
 }
 
 impl<'a> Compared<'a> {
@@ -47,15 +61,14 @@ impl<'a> Compared<'a> {
         self.computed.get(at)
     }
 
-    /// `None` when no filter compares the column or expression with a value of its type.
+    /// `None` when no filter compares the column or expression with a value of its type, or says that it is not NULL.
     pub(crate) fn bounds(&self, id: ColumnId) -> Option<Bounds> {
         let ty = self.table.type_of(id)?;
-        let mut bounds = Bounds {
-            equal: None,
-            lower: Bound::Unbounded,
-            upper: Bound::Unbounded,
-        };
-        let mut any = false;
+        let mut bounds = Bounds::default();
+        let is_not_null =
+            |filter: &Expr| matches!(filter, Expr::IsNotNull(value) if self.is_it(value, id));
+        bounds.not_null = self.filters.iter().any(is_not_null);
+        let mut any = bounds.not_null;
         for (side, op, value) in self.filters.iter().filter_map(comparison) {
             if !self.is_it(&side, id) {
                 continue;

@@ -1,7 +1,6 @@
 //! The parts of keys and indexes that have all rows which a scan's filters let through, and those rows.
 
 use std::cmp::Reverse;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use datafusion::error::Result;
@@ -13,7 +12,7 @@ use tidelog_storage::{
     ColumnId, Partition, PartitionSet, RowVersion, Seq, StorageError, TableDef, Transaction,
 };
 
-use crate::compared::Compared;
+use crate::compared::{Bounds, Compared};
 use crate::provider::{Scope, blocking};
 
 /// An OR of more conditions is not looked at.
@@ -60,7 +59,7 @@ fn of_one_index(
     let others = ready.map(|index| (index.id, index.columns.as_slice()));
     let parts = |(index, columns): (IndexId, &[ColumnId])| {
         let mut equal = vec![Vec::new()];
-        let mut next = None;
+        let mut next: Option<Bounds> = None;
         for id in columns {
             let values = compared.values(*id);
             let Some(values) =
@@ -76,14 +75,13 @@ fn of_one_index(
                 })
                 .collect();
         }
-        let (lower, upper) = next.map_or((Bound::Unbounded, Bound::Unbounded), |bounds| {
-            (bounds.lower, bounds.upper)
-        });
+        let next = next.unwrap_or_default();
         let range = |equal| IndexRange {
             index,
             equal,
-            lower: lower.clone(),
-            upper: upper.clone(),
+            lower: next.lower.clone(),
+            upper: next.upper.clone(),
+            not_null: next.not_null,
         };
         equal.into_iter().map(range).collect::<Vec<_>>()
     };
@@ -92,7 +90,7 @@ fn of_one_index(
         let Some(key) = table.unique_key(range.index) else {
             return true;
         };
-        let given = range.equal.len() + usize::from(range.narrowness().1 > 0);
+        let given = range.equal.len() + usize::from(range.narrowness().1 > 0 || range.not_null);
         let null = |id: &ColumnId| table.may_be_null(*id);
         !key.columns.iter().skip(given).any(null)
     };
@@ -198,7 +196,7 @@ impl Of<'_> {
             }
         }
         let cold = in_files.len();
-        if cold > COLD_ROWS_MAX {
+        if cold > COLD_ROWS_MAX && cold > cold_rows_max(self.rows()?.1) {
             return Ok(None);
         }
         for seq in in_files {
@@ -270,12 +268,18 @@ impl Of<'_> {
 
     /// How many rows are read one by one rather than with all others.
     fn rows_max(&self) -> Stored<usize> {
+        let (hot, cold) = self.rows()?;
+        Ok(index_rows_max(hot, cold))
+    }
+
+    /// How many rows are not flushed, and how many are in files.
+    fn rows(&self) -> Stored<(u64, u64)> {
         let of = PartitionSet::One(self.partition.clone());
         let files = (self.scope.snapshot).cold_files(self.table, &of)?;
         let states = (self.scope.snapshot).states(self.table.id, &of)?;
         let cold = files.iter().map(|file| file.rows).sum();
         let hot = states.iter().map(|(_, state)| state.unflushed_rows).sum();
-        Ok(index_rows_max(hot, cold))
+        Ok((hot, cold))
     }
 }
 
@@ -294,8 +298,13 @@ fn index_rows_max(hot: u64, cold: u64) -> usize {
     worth.clamp(INDEX_ROWS_ALWAYS, INDEX_ROWS_MOST)
 }
 
-/// Rows of them that are read out of cold files one by one.
+/// Rows of them that are read out of cold files one by one in any case.
 pub(crate) const COLD_ROWS_MAX: usize = 64;
+
+/// The same of so many in files: to find one takes a page of each column, as long as to scan 10,000 rows.
+pub(crate) fn cold_rows_max(cold: u64) -> usize {
+    usize::try_from(cold / 16_384).map_or(1_000, |worth| worth.clamp(COLD_ROWS_MAX, 1_000))
+}
 
 #[cfg(test)]
 mod tests {
@@ -308,5 +317,8 @@ mod tests {
         assert_eq!(index_rows_max(1_000_000, 0), 7812);
         assert_eq!(index_rows_max(0, 10_000_000), 9765);
         assert_eq!(index_rows_max(u64::MAX, u64::MAX / 2), 50_000);
+        assert_eq!(cold_rows_max(1_000_000), 64);
+        assert_eq!(cold_rows_max(10_000_000), 610);
+        assert_eq!(cold_rows_max(u64::MAX), 1_000);
     }
 }

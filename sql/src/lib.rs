@@ -19,6 +19,7 @@ pub mod ddl;
 pub mod error;
 mod evaluated_once;
 mod explain;
+mod extremes;
 mod functions;
 mod hot_scan;
 mod in_turn;

@@ -291,7 +291,7 @@ impl TableProvider for Relation {
         {
             let by = (ranges, filters);
             let found = self.rows_plan(&read, partition, by, &columns, schema.clone())?;
-            if read.with_own || scope.transaction.read().is_empty() {
+            if read.with_own || !scope.transaction.read().changes_any(self.table.id) {
                 return Ok(found);
             }
             // The transaction's own rows are in no index.

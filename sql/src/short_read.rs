@@ -6,7 +6,7 @@ mod shape;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, new_null_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -20,6 +20,7 @@ use tidelog_storage::snapshot::{Lookup, ScanColumn};
 use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, StorageError, TableDef, datum};
 
 use crate::error::{SqlError, from_datafusion};
+use crate::extremes;
 use crate::functions::array::ANY_EQUAL;
 use crate::functions::order;
 use crate::output::{self, OutputColumn, RowStream};
@@ -84,6 +85,8 @@ pub(crate) struct ShortRead {
     conditions: Vec<Expr>,
     /// What is given out, in terms of the columns; `None` where these are it.
     outputs: Option<Vec<Expr>>,
+    /// Whether it gives NULL where there is no row, as `max` does.
+    or_null: bool,
 }
 
 /// How rows are found.
@@ -98,6 +101,17 @@ enum Rows {
 impl ShortRead {
     /// The read that a plan amounts to, if it is one.
     pub(crate) fn of(plan: &LogicalPlan, state: &SessionState) -> Option<ShortRead> {
+        if let Some(first) = extremes::as_first_row(plan) {
+            let read = ShortRead::of_rows(&first, state)?;
+            return Some(ShortRead {
+                or_null: true,
+                ..read
+            });
+        }
+        ShortRead::of_rows(plan, state)
+    }
+
+    fn of_rows(plan: &LogicalPlan, state: &SessionState) -> Option<ShortRead> {
         let Some(read) = ShortRead::matching(plan) else {
             // The array of `= ANY` may have to be computed first.
             let may = Shape::of(plan).is_some() && compares_once_for_all(plan);
@@ -163,6 +177,7 @@ impl ShortRead {
             rows,
             conditions,
             outputs,
+            or_null: false,
         })
     }
 
@@ -220,7 +235,13 @@ impl ShortRead {
         let Some(batch) = batch else {
             return Ok(None);
         };
-        let batch = computed.outputs(batch)?;
+        let mut batch = computed.outputs(batch)?;
+        if self.or_null && batch.num_rows() == 0 {
+            let fields = batch.schema();
+            let fields = fields.fields().iter();
+            let nulls = fields.map(|field| new_null_array(field.data_type(), 1));
+            batch = output::batch_of(nulls.collect(), 1)?;
+        }
         let arrays = batch.columns().iter().zip(columns);
         let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
         let batch = output::batch_of(arrays.collect::<Result<_, _>>()?, batch.num_rows())?;

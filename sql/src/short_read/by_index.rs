@@ -258,7 +258,7 @@ impl ByIndex {
     fn way(&self, scanned: &Scanned, schema: &SchemaRef) -> Option<Way> {
         let parts = {
             let transaction = scanned.scope.transaction.read();
-            if !transaction.is_empty() {
+            if transaction.changes_any(scanned.table.id) {
                 return None;
             }
             index_parts::of(&scanned.table, &scanned.filters, &transaction)

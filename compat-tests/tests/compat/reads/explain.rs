@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tidelog_compat_tests::Server;
 
-use crate::pair::{Pair, text};
+use crate::pair::{Pair, same_answers, text};
 
 const PLANS: &[&str] = &[
     "SELECT * FROM t",
@@ -268,4 +268,77 @@ fn listed_values_are_found_by_keys_and_indexes() {
         "EXPLAIN SELECT count(*) FROM t WHERE id IN ({many})"
     ));
     assert!(plan.contains("Seq Scan"), "{plan}");
+}
+
+#[tokio::test]
+async fn the_least_and_the_greatest_are_first_in_an_index() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (id int PRIMARY KEY, room text, n int, d date, s text);
+         INSERT INTO t SELECT g, 'r' || g % 5, nullif(g % 1000, 3), NULL, 's' || g FROM generate_series(1, 8000) g;
+         CREATE INDEX ON t (room, id); CREATE INDEX ON t (n); CREATE INDEX ON t (d); CREATE UNIQUE INDEX ON t (s, n);
+         CREATE TABLE other (id int);",
+    );
+    let (tide, pg) = pair.connect().await;
+    for flushed in [false, true] {
+        if flushed {
+            tide.batch_execute("CALL tidelog.flush('t')").await.unwrap();
+            // What else the transaction changes is none of its business.
+            for client in [&tide, &pg] {
+                let begin = "BEGIN; INSERT INTO other VALUES (1)";
+                client.batch_execute(begin).await.unwrap();
+            }
+        }
+        for (query, by_index) in [
+            ("SELECT max(id) FROM t", true),
+            ("SELECT min(id), max(n), min(n), max(id) FROM t", true),
+            ("SELECT min(d), max(d) FROM t", true),
+            ("SELECT max(id), min(id) FROM t WHERE room = 'r2'", true),
+            ("SELECT max(id) AS most FROM t WHERE room = 'none'", true),
+            (
+                "SELECT max(id) FROM t WHERE room = 'r2' AND id < 4000",
+                true,
+            ),
+            (
+                "SELECT coalesce(max(x.i), 0) + 1 FROM (SELECT id AS i, n FROM t) x WHERE n > 5",
+                true,
+            ),
+            (
+                "SELECT (SELECT max(id) FROM t) - (SELECT min(id) FROM t)",
+                true,
+            ),
+            (
+                "SELECT n FROM t WHERE n IS NOT NULL ORDER BY n DESC LIMIT 3",
+                true,
+            ),
+            ("SELECT max(id) FROM t HAVING max(id) > 5", true),
+            ("SELECT max(s), min(s) FROM t", false),
+            ("SELECT max(id), count(*) FROM t", false),
+            ("SELECT max(id) FILTER (WHERE id < 8) FROM t", false),
+        ] {
+            same_answers(&tide, &pg, query).await;
+            let plan = text(&tide, &format!("EXPLAIN (COSTS OFF) {query}")).await;
+            let scans = plan.rows.iter().flatten().flatten();
+            let scans = scans.filter(|line| line.contains("Seq Scan")).count();
+            assert_eq!(scans == 0, by_index, "{query}: {plan:#?}");
+        }
+    }
+    for client in [&tide, &pg] {
+        client
+            .batch_execute(
+                "INSERT INTO t VALUES (9000, 'r2'), (9001, 'r3'); DELETE FROM t WHERE id IN (1, 9001);
+                 PREPARE most AS SELECT max(id) FROM t WHERE room = $1;",
+            )
+            .await
+            .unwrap();
+    }
+    for query in [
+        "SELECT max(id), min(id) FROM t",
+        "SELECT max(id) FROM t WHERE room = 'r3'",
+        "EXECUTE most ('r2')",
+        "EXECUTE most (NULL)",
+        "EXECUTE most ('r3')",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
 }

@@ -251,8 +251,7 @@ impl Random {
         match self.below(6) {
             0 => format!("SELECT x.flag, {outputs} FROM {from}{condition} GROUP BY 1 ORDER BY 1"),
             1 => format!(
-                "SELECT id, (SELECT {} FROM r x WHERE x.room = y.room) FROM r y WHERE id < 90 ORDER BY 1",
-                outputs.split(", ").next().unwrap_or_default()
+                "SELECT id, (SELECT {first} FROM r x WHERE x.room = y.room) FROM r y WHERE id < 90 ORDER BY 1"
             ),
             _ => format!("SELECT {outputs} FROM {from}{condition}"),
         }
