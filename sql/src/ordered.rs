@@ -87,7 +87,16 @@ impl PhysicalOptimizerRule for ReadInOrder {
             }
             Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
         })?;
-        Ok(optimized.data)
+        let plan = optimized.data;
+        // Nothing has an order of its own: rows of a table come as they are stored, as they mostly do in PostgreSQL.
+        let stored = match table_under(&plan, Vec::new()) {
+            Some(found) => (found.table.as_stored()).map(|table| (found.chain, table)),
+            None => None,
+        };
+        match stored {
+            Some((chain, table)) => over(&chain, Arc::new(table), usize::MAX, false),
+            None => Ok(plan),
+        }
     }
 
     fn schema_check(&self) -> bool {

@@ -342,3 +342,26 @@ async fn the_least_and_the_greatest_are_first_in_an_index() {
         same_answers(&tide, &pg, query).await;
     }
 }
+
+#[tokio::test]
+async fn rows_without_an_order_come_as_they_were_inserted() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (id int PRIMARY KEY, v text);
+         INSERT INTO t SELECT g, 'v' || g FROM generate_series(1, 30000) g;
+         CREATE TABLE drawn (n serial, id int);",
+    );
+    // Older rows in a file, newer ones not.
+    pair.tide.peer().run("CALL tidelog.flush('t')");
+    pair.run("INSERT INTO t SELECT g, 'v' || g FROM generate_series(30001, 50000) g;");
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT id + 1, v FROM t",
+        "SELECT id FROM t WHERE id % 3 = 1",
+        "SELECT id, md5(v) FROM t WHERE regexp_replace(v, '1', '2') <> 'x'",
+        "INSERT INTO drawn (id) SELECT id FROM t WHERE id % 5 = 0 RETURNING n, id",
+        "UPDATE t SET v = 'w' WHERE id % 7 = 0 RETURNING id",
+    ] {
+        assert_eq!(text(&tide, query).await, text(&pg, query).await, "{query}");
+    }
+}

@@ -235,7 +235,7 @@ impl Random {
                 _ => format!("{call}(x.{column})"),
             });
         }
-        let outputs = outputs.join(", ");
+        let (first, outputs) = (outputs[0].clone(), outputs.join(", "));
         let condition = match self.below(5) {
             0 => String::new(),
             1 => format!(" WHERE room = '{}'", self.text()),
