@@ -21,7 +21,8 @@ use tidelog_storage::snapshot::{IndexPlace, IndexRange, Lookup, ScanColumn};
 use tidelog_storage::{ColumnId, PartitionSet, RowVersion, Seq, StorageError};
 
 use crate::compared::Compared;
-use crate::provider::{COLD_ROWS_MAX, INDEX_ROWS_ALWAYS, batch_of, blocking, properties};
+use crate::index_parts::{COLD_ROWS_MAX, INDEX_ROWS_ALWAYS, cold_rows_max};
+use crate::provider::{batch_of, blocking, properties};
 use crate::table_scan::Scanned;
 
 /// How much a walk reads before a scan is the better way.
@@ -34,16 +35,31 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    /// Of a walk that ends with the first rows of an order.
+    /// Of a walk that ends with the first rows of an order, in a table of whose size nothing is known.
     pub(crate) const OF_FIRST_ROWS: Reads = Reads {
-        entries: 10_000,
-        cold: 1_000,
+        entries: 2_000,
+        cold: 200,
     };
     /// Of a walk to the end of its range.
     pub(crate) const OF_ALL: Reads = Reads {
         entries: INDEX_ROWS_ALWAYS,
         cold: COLD_ROWS_MAX,
     };
+
+    /// Of a walk that ends with the first rows of an order: what takes about as long as a scan.
+    fn of_first_rows(scanned: &Scanned) -> Reads {
+        let cold = scanned.files.rows;
+        let worth = 256 + scanned.rows.saturating_sub(cold) / 32 + cold / 256;
+        Reads {
+            entries: usize::try_from(worth).map_or(10_000, |worth| worth.min(10_000)),
+            cold: cold_rows_max(cold),
+        }
+    }
+}
+
+/// Whether a walk to so many rows of a scan may be worth it.
+pub(crate) fn is_worth_it(scanned: &Scanned, rows: usize) -> bool {
+    rows <= Reads::of_first_rows(scanned).entries
 }
 
 /// Entries that are read at a time, at most.
@@ -63,7 +79,7 @@ pub(crate) struct Walk {
 pub(crate) fn walk(scanned: &Scanned, order: &[PhysicalSortExpr]) -> Option<Walk> {
     let table = &scanned.table;
     let transaction = scanned.scope.transaction.read();
-    if !matches!(scanned.partitions, PartitionSet::One(_)) || !transaction.is_empty() {
+    if !matches!(scanned.partitions, PartitionSet::One(_)) || transaction.changes_any(table.id) {
         return None;
     }
     let primary = table.primary().map(|key| (key.id, key.columns));
@@ -93,6 +109,7 @@ fn through(
         equal: Vec::new(),
         lower: std::ops::Bound::Unbounded,
         upper: std::ops::Bound::Unbounded,
+        not_null: false,
     };
     for id in columns {
         let Some(value) = compared.bounds(*id).and_then(|bounds| bounds.equal) else {
@@ -102,6 +119,16 @@ fn through(
     }
     let (fixed, mut rest) = columns.split_at(range.equal.len());
     let key = table.unique_key(index);
+    if let Some(bounds) = rest.first().and_then(|next| compared.bounds(*next)) {
+        (range.lower, range.upper) = (bounds.lower, bounds.upper);
+        range.not_null = bounds.not_null || range.narrowness().1 > 0;
+    }
+    let null = |id: &ColumnId| table.may_be_null(*id);
+    // A unique index lacks the rows with a NULL in it.
+    if key.is_some() && (rest.iter().skip(usize::from(range.not_null))).any(null) {
+        return None;
+    }
+    let valued = rest.first().copied().filter(|_| range.not_null);
     let mut backward = None;
     for by in order {
         let at = by.expr.downcast_ref::<Column>()?.index();
@@ -115,7 +142,9 @@ fn through(
             Some((next, later)) if next == id => {
                 let column = &table.columns[table.index_of(*id)?];
                 // Entries stand ascending, NULLs last.
-                let nulls_fit = by.options.nulls_first == by.options.descending || column.not_null;
+                let nulls_fit = by.options.nulls_first == by.options.descending
+                    || column.not_null
+                    || valued == Some(*id);
                 let turns = *backward.get_or_insert(by.options.descending) == by.options.descending;
                 if !nulls_fit || !turns {
                     return None;
@@ -126,16 +155,6 @@ fn through(
             None if key.is_some() => break,
             _ => return None,
         }
-    }
-    if range.equal.len() < columns.len()
-        && let Some(bounds) = compared.bounds(columns[range.equal.len()])
-    {
-        (range.lower, range.upper) = (bounds.lower, bounds.upper);
-    }
-    let null = |id: &ColumnId| table.may_be_null(*id);
-    // A unique index lacks the rows with a NULL in it.
-    if key.is_some() && columns[range.equal.len()..].iter().any(null) {
-        return None;
     }
     Some(Walk {
         range,
@@ -370,13 +389,8 @@ impl ExecutionPlan for IndexWalkExec {
         let schema = self.schema();
         let rows = BaselineMetrics::new(&self.metrics, partition);
         let (scanned, walk) = (self.scanned.clone(), self.walk.clone());
-        let mut steps = Steps::new(
-            scanned,
-            walk,
-            schema.clone(),
-            self.first,
-            Reads::OF_FIRST_ROWS,
-        );
+        let most = Reads::of_first_rows(&scanned);
+        let mut steps = Steps::new(scanned, walk, schema.clone(), self.first, most);
         steps.cold_rows = MetricBuilder::new(&self.metrics).counter(COLD_ROWS, partition);
         self.gave_up.store(false, Ordering::SeqCst);
         let gave_up = self.gave_up.clone();

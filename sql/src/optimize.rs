@@ -36,6 +36,7 @@ use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, Partitioning, replace_children_if_necessary,
 };
 
+use crate::extremes::ExtremesInOrder;
 use crate::in_turn::InTurnExec;
 use crate::lookup_join::LookupExec;
 use crate::nullable_side;
@@ -115,6 +116,7 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
     let at = at.map_or(0, |at| at + 1);
     rules.insert(at, Arc::new(NumbersOfColumns));
     rules.push(Arc::new(KeysOnce));
+    rules.push(Arc::new(ExtremesInOrder));
     rules
 }
 

@@ -26,8 +26,6 @@ use crate::table_scan::{Scanned, TableExec};
 
 /// More rows than these are read from all sides at once and sorted.
 const ROWS_MAX: usize = 100_000;
-/// More rows than these are not read by an index.
-const WALK_ROWS_MAX: usize = 5_000;
 /// Filters hand on no smaller batches, but at the end.
 const BATCH_ROWS_MIN: usize = 64;
 
@@ -68,7 +66,7 @@ impl PhysicalOptimizerRule for ReadInOrder {
             else {
                 return Ok(Transformed::no(node));
             };
-            let walk = match fetch <= WALK_ROWS_MAX {
+            let walk = match index_scan::is_worth_it(&table.scanned, fetch) {
                 true => index_scan::walk(&table.scanned, &order),
                 false => None,
             };
@@ -89,7 +87,16 @@ impl PhysicalOptimizerRule for ReadInOrder {
             }
             Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
         })?;
-        Ok(optimized.data)
+        let plan = optimized.data;
+        // Nothing has an order of its own: rows of a table come as they are stored, as they mostly do in PostgreSQL.
+        let stored = match table_under(&plan, Vec::new()) {
+            Some(found) => (found.table.as_stored()).map(|table| (found.chain, table)),
+            None => None,
+        };
+        match stored {
+            Some((chain, table)) => over(&chain, Arc::new(table), usize::MAX, false),
+            None => Ok(plan),
+        }
     }
 
     fn schema_check(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Where DataFusion meets storage: a table as a `TableProvider` over both tiers.
 
 use std::collections::HashSet;
-use std::ops::{Bound, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -19,17 +19,17 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, PlanProperties};
 use parking_lot::{Mutex, RwLock};
-use tidelog_storage::catalog::IndexId;
-use tidelog_storage::snapshot::{IndexRange, Lookup, ScanColumn};
+use tidelog_storage::snapshot::{IndexRange, ScanColumn};
 use tidelog_storage::{
-    ColumnId, Datum, HotScan, Partition, PartitionSet, RoleDef, RoleRef, Seq, Snapshot, Store,
-    TableDef, TableId, TableKind, Transaction, datum,
+    HotScan, Partition, PartitionSet, RoleDef, RoleRef, RowVersion, Seq, Snapshot, Store, TableDef,
+    TableId, TableKind, Transaction, datum,
 };
 
 use crate::as_of::check_history;
 use crate::cold_scan::{self, FileCounts};
-use crate::compared::{Compared, user_of};
+use crate::compared::user_of;
 use crate::hot_scan::HotExec;
+use crate::index_parts;
 use crate::table_scan::{Found, FoundExec, Scanned, TableExec};
 
 /// The pseudo-column that holds a row's Seq.
@@ -163,103 +163,12 @@ impl Relation {
         &self.table
     }
 
-    /// The values of the whole primary key, when the filters fix them by equality.
-    fn key_of(&self, filters: &[Expr]) -> Option<Vec<Datum>> {
-        let primary = self.table.primary()?;
-        let compared = Compared::of_columns(&self.table, filters);
-        let fixed = |id: &ColumnId| compared.bounds(*id)?.equal;
-        primary.columns.iter().map(fixed).collect()
-    }
-
-    /// The rows in a part of an index; `None` when there are so many that a scan is the better way.
-    async fn read_index(
-        &self,
-        scope: &Arc<Scope>,
-        partition: &Partition,
-        range: IndexRange,
-    ) -> Result<Option<Read>> {
-        let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
-        blocking(move || {
-            let (snapshot, store) = (&scope.snapshot, &scope.store);
-            let rows = |limit| snapshot.index_scan(&table, &partition, &range, limit);
-            let seqs = match rows(INDEX_ROWS_ALWAYS)? {
-                Some(seqs) => seqs,
-                None => {
-                    let of = PartitionSet::One(partition.clone());
-                    let files = snapshot.cold_files(&table, &of)?;
-                    let states = snapshot.states(table.id, &of)?;
-                    let cold = files.iter().map(|file| file.rows).sum();
-                    let hot = states.iter().map(|(_, state)| state.unflushed_rows).sum();
-                    let more = match index_rows_max(hot, cold) {
-                        INDEX_ROWS_ALWAYS => None,
-                        limit => rows(limit)?,
-                    };
-                    let Some(seqs) = more else {
-                        return Ok(None);
-                    };
-                    seqs
-                }
-            };
-            let (mut versions, mut cold) = (Vec::with_capacity(seqs.len()), Vec::new());
-            let transaction = scope.transaction.read();
-            for seq in seqs {
-                if transaction.superseded(table.id, &partition, seq) {
-                    continue;
-                }
-                match snapshot.version(&table, &partition, seq)? {
-                    Lookup::Hot(version) => versions.push(version),
-                    Lookup::Cold(seq) => cold.push(seq),
-                    Lookup::Absent => {}
-                }
-            }
-            if cold.len() > COLD_ROWS_MAX {
-                return Ok(None);
-            }
-            let cold_rows = cold.len();
-            for seq in cold {
-                versions.push(store.read_cold(snapshot, &table, &partition, seq)?);
-            }
-            Ok(Some(Read {
-                versions,
-                cold: cold_rows,
-            }))
-        })
-        .await
-    }
-
-    async fn look_up(
-        &self,
-        scope: &Arc<Scope>,
-        partition: &Partition,
-        key: Vec<Datum>,
-    ) -> Result<Read> {
-        let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
-        blocking(move || {
-            let found = {
-                let transaction = scope.transaction.read();
-                scope
-                    .snapshot
-                    .lookup(&table, &partition, &key, Some(&transaction))?
-            };
-            let (versions, cold) = match found {
-                Lookup::Absent => (Vec::new(), 0),
-                Lookup::Hot(version) => (vec![version], 0),
-                Lookup::Cold(seq) => {
-                    let (store, snapshot) = (&scope.store, &scope.snapshot);
-                    (vec![store.read_cold(snapshot, &table, &partition, seq)?], 1)
-                }
-            };
-            Ok(Read { versions, cold })
-        })
-        .await
-    }
-
     /// Rows found by a key or index, as a plan of one batch.
     fn rows_plan(
         &self,
-        read: &Read,
+        read: &index_parts::Read,
         partition: &Partition,
-        (range, filters): (IndexRange, &[Expr]),
+        (ranges, filters): (Arc<[IndexRange]>, &[Expr]),
         columns: &[ScanColumn],
         schema: SchemaRef,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -273,7 +182,7 @@ impl Relation {
         let rows = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None)?;
         let found = Found::Index {
             table: self.table.clone(),
-            range,
+            ranges,
             filters: filters.to_vec(),
             hot: read.versions.len() - read.cold,
             cold: read.cold,
@@ -282,74 +191,10 @@ impl Relation {
     }
 }
 
-/// The key or index, and the part of it, that the filters narrow a scan down to best.
-pub(crate) fn index_range(
-    table: &TableDef,
-    filters: &[Expr],
-    transaction: &Transaction,
-) -> Option<IndexRange> {
-    let compared = Compared::new(table, filters);
-    let primary = table.primary().map(|key| (key.id, key.columns));
-    let ready = table.indexes.iter().filter(|index| index.ready);
-    let ready = ready.filter(|index| compared.implies(index.predicate));
-    let others = ready.map(|index| (index.id, index.columns.as_slice()));
-    let range = |(index, columns): (IndexId, &[ColumnId])| {
-        let mut equal = Vec::new();
-        let mut next = None;
-        for id in columns {
-            let bounds = compared.bounds(*id);
-            match bounds {
-                Some(crate::compared::Bounds {
-                    equal: Some(value), ..
-                }) => equal.push(value),
-                bounds => {
-                    next = bounds;
-                    break;
-                }
-            }
-        }
-        let (lower, upper) = next.map_or((Bound::Unbounded, Bound::Unbounded), |bounds| {
-            (bounds.lower, bounds.upper)
-        });
-        IndexRange {
-            index,
-            equal,
-            lower,
-            upper,
-        }
-    };
-    // A unique index lacks the rows with a NULL in it.
-    let complete = |range: &IndexRange| {
-        let Some(key) = table.unique_key(range.index) else {
-            return true;
-        };
-        let given = range.equal.len() + usize::from(range.narrowness().1 > 0);
-        let null = |id: &ColumnId| table.may_be_null(*id);
-        !key.columns.iter().skip(given).any(null)
-    };
-    let ranges = primary.into_iter().chain(others).map(range);
-    let filled = |range: &IndexRange| !transaction.fills(table.id, range.index);
-    ranges
-        .filter(|range| filled(range) && complete(range))
-        .filter(|range| {
-            // All of an index that has only some rows is a part of the table, too.
-            let index = table.indexes.iter().find(|it| it.id == range.index);
-            let partial = index.is_some_and(|index| index.predicate.is_some());
-            partial || range.narrowness() > (0, 0)
-        })
-        .max_by_key(IndexRange::narrowness)
-}
-
-/// Rows that were read one by one, so many of them out of cold files.
-struct Read {
-    versions: Vec<tidelog_storage::RowVersion>,
-    cold: usize,
-}
-
 /// Versions of one partition as a batch of these columns.
 pub(crate) fn batch_of(
     table: &TableDef,
-    versions: &[tidelog_storage::RowVersion],
+    versions: &[RowVersion],
     partition: &Partition,
     columns: &[ScanColumn],
     schema: SchemaRef,
@@ -425,7 +270,6 @@ impl TableProvider for Relation {
         if let Some(reads) = &scope.reads {
             reads.lock().insert((self.table.id, partitions.clone()));
         }
-        let past = scope.snapshot.is_past();
         if scope.snapshot.is_as_of() {
             let (scope, table) = (scope.clone(), self.table.clone());
             let checked =
@@ -436,28 +280,18 @@ impl TableProvider for Relation {
             checked.map_err(|e| DataFusionError::External(Box::new(e)))?;
         }
 
+        // Keys and indexes tell of the present only.
+        let parts = match scope.snapshot.is_past() {
+            false => index_parts::of(&self.table, filters, &scope.transaction.read()),
+            true => None,
+        };
         if let PartitionSet::One(partition) = &partitions
-            && !past
-            && let Some(key) = self.key_of(filters)
+            && let Some(ranges) = parts.map(Arc::from)
+            && let Some(read) = index_parts::read(&scope, &self.table, partition, &ranges).await?
         {
-            let range = IndexRange {
-                index: self.table.primary_key_id,
-                equal: key.clone(),
-                lower: Bound::Unbounded,
-                upper: Bound::Unbounded,
-            };
-            let read = self.look_up(&scope, partition, key).await?;
-            return self.rows_plan(&read, partition, (range, filters), &columns, schema);
-        }
-
-        let range = index_range(&self.table, filters, &scope.transaction.read());
-        if let PartitionSet::One(partition) = &partitions
-            && let Some(range) = range
-            && let Some(read) = self.read_index(&scope, partition, range.clone()).await?
-        {
-            let (by, schema) = ((range, filters), schema.clone());
+            let by = (ranges, filters);
             let found = self.rows_plan(&read, partition, by, &columns, schema.clone())?;
-            if scope.transaction.read().is_empty() {
+            if read.with_own || !scope.transaction.read().changes_any(self.table.id) {
                 return Ok(found);
             }
             // The transaction's own rows are in no index.
@@ -538,22 +372,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// As many rows are read by an index in any case; where there are more it depends on the table.
-pub(crate) const INDEX_ROWS_ALWAYS: usize = 1000;
-
-/// Rows that are read by an index at most, of so many that are not flushed and so many in files; more are scanned.
-///
-/// To read a row by an index takes as long (6 µs) as to scan 30 rows of the log or 270 of a file that is at hand. The
-/// index is preferred where it takes a quarter of the time of the whole scan, since a scan may end early.
-fn index_rows_max(hot: u64, cold: u64) -> usize {
-    const MOST: usize = 50_000;
-    let worth = usize::try_from(hot / 128 + cold / 1024).unwrap_or(MOST);
-    worth.clamp(INDEX_ROWS_ALWAYS, MOST)
-}
-
-/// Rows of them that are read out of cold files one by one.
-pub(crate) const COLD_ROWS_MAX: usize = 64;
-
 /// The Seqs that comparisons of `_seq` with literals leave.
 fn seq_range(filters: &[Expr]) -> RangeInclusive<Seq> {
     let (mut low, mut high) = (0_i64, i64::MAX);
@@ -589,18 +407,4 @@ pub(crate) fn properties(schema: SchemaRef, partitions: usize) -> Arc<PlanProper
         EmissionType::Incremental,
         Boundedness::Bounded,
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_index_gives_more_rows_of_larger_tables() {
-        assert_eq!(index_rows_max(0, 0), 1000);
-        assert_eq!(index_rows_max(100_000, 900_000), 1659);
-        assert_eq!(index_rows_max(1_000_000, 0), 7812);
-        assert_eq!(index_rows_max(0, 10_000_000), 9765);
-        assert_eq!(index_rows_max(u64::MAX, u64::MAX / 2), 50_000);
-    }
 }

@@ -6,20 +6,21 @@ mod shape;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, new_null_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::expr::{InList, Placeholder};
+use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 use tidelog_storage::snapshot::{Lookup, ScanColumn};
 use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, StorageError, TableDef, datum};
 
 use crate::error::{SqlError, from_datafusion};
+use crate::extremes;
 use crate::functions::array::ANY_EQUAL;
 use crate::functions::order;
 use crate::output::{self, OutputColumn, RowStream};
@@ -84,6 +85,8 @@ pub(crate) struct ShortRead {
     conditions: Vec<Expr>,
     /// What is given out, in terms of the columns; `None` where these are it.
     outputs: Option<Vec<Expr>>,
+    /// Whether it gives NULL where there is no row, as `max` does.
+    or_null: bool,
 }
 
 /// How rows are found.
@@ -98,6 +101,17 @@ enum Rows {
 impl ShortRead {
     /// The read that a plan amounts to, if it is one.
     pub(crate) fn of(plan: &LogicalPlan, state: &SessionState) -> Option<ShortRead> {
+        if let Some(first) = extremes::as_first_row(plan) {
+            let read = ShortRead::of_rows(&first, state)?;
+            return Some(ShortRead {
+                or_null: true,
+                ..read
+            });
+        }
+        ShortRead::of_rows(plan, state)
+    }
+
+    fn of_rows(plan: &LogicalPlan, state: &SessionState) -> Option<ShortRead> {
         let Some(read) = ShortRead::matching(plan) else {
             // The array of `= ANY` may have to be computed first.
             let may = Shape::of(plan).is_some() && compares_once_for_all(plan);
@@ -163,6 +177,7 @@ impl ShortRead {
             rows,
             conditions,
             outputs,
+            or_null: false,
         })
     }
 
@@ -220,7 +235,13 @@ impl ShortRead {
         let Some(batch) = batch else {
             return Ok(None);
         };
-        let batch = computed.outputs(batch)?;
+        let mut batch = computed.outputs(batch)?;
+        if self.or_null && batch.num_rows() == 0 {
+            let fields = batch.schema();
+            let fields = fields.fields().iter();
+            let nulls = fields.map(|field| new_null_array(field.data_type(), 1));
+            batch = output::batch_of(nulls.collect(), 1)?;
+        }
         let arrays = batch.columns().iter().zip(columns);
         let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
         let batch = output::batch_of(arrays.collect::<Result<_, _>>()?, batch.num_rows())?;
@@ -456,15 +477,8 @@ fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> 
             values.extend(values_of(right, column, ty)?);
             Some(values)
         }
-        Expr::InList(list)
-            if matches!(*list.expr, Expr::ScalarFunction(_))
-                && let Some(of) = order::number_of(&list.expr) =>
-        {
-            let numbers = list.list.iter();
-            let numbers = numbers.map(|value| Some(order::number_of(value)?.into_owned()));
-            let of = Box::new(of.into_owned());
-            let list = InList::new(of, numbers.collect::<Option<_>>()?, list.negated);
-            values_of(&Expr::InList(list), column, ty)
+        Expr::InList(list) if let Some(of) = order::list_of_numbers(list) => {
+            values_of(&Expr::InList(of), column, ty)
         }
         Expr::InList(list) if !list.negated && is_column(&list.expr) => {
             list.list.iter().map(|value| given(value, ty)).collect()
@@ -486,51 +500,6 @@ fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> 
             }
             _ => None,
         },
-    }
-}
-
-/// The same as literals, each once and none of them NULL, where all are known. `None` of a type whose equal values may differ.
-fn literals_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Expr>> {
-    use ColumnType::{Bool, Date, Int2, Int4, Int8, Text, Timestamp, TimestampTz, Uuid, Varchar};
-    let plain = matches!(
-        ty,
-        Int2 | Int4 | Int8 | Text | Varchar(_) | Uuid | Bool | Date | Timestamp(_) | TimestampTz(_)
-    );
-    let values = values_of(filter, column, ty).filter(|_| plain)?;
-    let mut known: Vec<Datum> = Vec::with_capacity(values.len());
-    for value in values {
-        match value {
-            Given::Literal(Datum::Null) => {}
-            Given::Literal(value) => {
-                let value = as_integer(value, ty)?;
-                if !known.contains(&value) {
-                    known.push(value);
-                }
-            }
-            Given::Parameter(_) | Given::Elements(_) => return None,
-        }
-    }
-    let scalars = crate::session::scalars(&vec![ty; known.len()], &known).ok()?;
-    Some(
-        scalars
-            .into_iter()
-            .map(|value| Expr::Literal(value, None))
-            .collect(),
-    )
-}
-
-/// An integer as one of this type, if it is that; other values as they are.
-fn as_integer(value: Datum, ty: ColumnType) -> Option<Datum> {
-    let number = match value {
-        Datum::Int2(number) => number.into(),
-        Datum::Int4(number) => number.into(),
-        Datum::Int8(number) => number,
-        other => return Some(other),
-    };
-    match ty {
-        ColumnType::Int2 => number.try_into().ok().map(Datum::Int2),
-        ColumnType::Int4 => number.try_into().ok().map(Datum::Int4),
-        _ => Some(Datum::Int8(number)),
     }
 }
 

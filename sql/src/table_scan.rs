@@ -25,6 +25,9 @@ use crate::cold_scan::{ColdExec, FileCounts};
 use crate::hot_scan::HotExec;
 use crate::provider::{Scope, properties};
 
+/// Rows of larger tables come as they are read.
+const ROWS_IN_ORDER: u64 = 100_000;
+
 /// What a scan is of.
 pub(crate) struct Scanned {
     pub(crate) table: Arc<TableDef>,
@@ -86,6 +89,18 @@ impl TableExec {
             Some(yielding) => yielding.input().fetch(),
             None => tier.fetch(),
         }
+    }
+
+    /// The same rows in one stream as they are stored, the oldest first, unless they are many or of several users: to read those from all
+    /// sides at once is worth more.
+    pub(crate) fn as_stored(&self) -> Option<TableExec> {
+        let is_one = matches!(self.scanned.partitions, PartitionSet::One(_));
+        if !is_one || self.in_turn || self.scanned.rows > ROWS_IN_ORDER {
+            return None;
+        }
+        let tiers = self.tiers.iter().rev().cloned().collect();
+        let scanned = self.scanned.clone();
+        Some(TableExec::over(scanned, tiers, true, self.schema()))
     }
 
     /// The same rows in one stream, those first that are likely to be the first in this order: what reads only
@@ -219,10 +234,10 @@ impl ExecutionPlan for TableExec {
 /// How rows were found before their plan runs.
 #[derive(Clone)]
 pub(crate) enum Found {
-    /// By a key or index, so many of them in the hot tier and in cold files.
+    /// By parts of keys or indexes, so many of them in the hot tier and in cold files.
     Index {
         table: Arc<TableDef>,
-        range: IndexRange,
+        ranges: Arc<[IndexRange]>,
         filters: Vec<Expr>,
         hot: usize,
         cold: usize,

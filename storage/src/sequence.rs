@@ -1,11 +1,13 @@
 //! Sequences: numbers that are drawn outside transactions and never twice.
 //!
 //! Owns: where each sequence stands. Guarantees: a number that was drawn is not drawn again, also after a crash.
-//! How: the disk says how far numbers may have been drawn, up to [`DRAWN_AHEAD`] further than they were; so one write
-//! serves many draws, and a crash skips what was not drawn of them. Closing the store writes where it stands.
+//! How: the disk says how far numbers may have been drawn, up to [`DRAWN_AHEAD`] further than they were, and more where many are
+//! drawn at once; so one write serves many draws, and a crash skips what was not drawn of them. Closing the store writes where it
+//! stands.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,9 @@ use crate::hot::{Family, Hot};
 pub(crate) const META_SEQUENCE: u8 = b'q';
 /// How many numbers one write to the disk is good for (PostgreSQL's SEQ_LOG_VALS).
 const DRAWN_AHEAD: i64 = 32;
+/// Numbers that were used up so soon are followed by twice as many, up to a limit: a write takes as long as thousands of draws.
+const AT_ONCE: Duration = Duration::from_millis(100);
+const DRAWN_AHEAD_MAX: i64 = 8192;
 
 /// A sequence's definition. Where it stands is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +84,27 @@ struct Counter {
     state: SequenceState,
     /// How many more numbers the disk's entry covers.
     ahead: i64,
+    /// How many numbers the last write was good for, and when that was.
+    reserved: (i64, Option<Instant>),
+}
+
+impl Counter {
+    fn at(state: SequenceState) -> Counter {
+        Counter {
+            state,
+            ahead: 0,
+            reserved: (DRAWN_AHEAD, None),
+        }
+    }
+
+    /// How many numbers the next write is to be good for.
+    fn to_reserve(&self) -> i64 {
+        let (before, when) = self.reserved;
+        match when.is_some_and(|when| when.elapsed() < AT_ONCE) {
+            true => (2 * before).min(DRAWN_AHEAD_MAX),
+            false => DRAWN_AHEAD,
+        }
+    }
 }
 
 /// The counters of a store.
@@ -155,7 +181,7 @@ impl Sequences {
             Some(bytes) => decode(&bytes)?,
             None => sequence.initial(),
         };
-        let counter = Counter { state, ahead: 0 };
+        let counter = Counter::at(state);
         act(counters.entry(sequence.id).or_insert(counter))
     }
 
@@ -177,9 +203,10 @@ impl Sequences {
             if counter.ahead > 0 {
                 counter.ahead -= 1;
             } else {
+                let reserve = counter.to_reserve();
                 let mut last = next;
                 let mut ahead = 0;
-                while ahead < DRAWN_AHEAD - 1 {
+                while ahead < reserve - 1 {
                     match sequence.after(last) {
                         Some(after) => last = after,
                         None => break,
@@ -192,6 +219,7 @@ impl Sequences {
                 };
                 put(hot, sequence, reserved)?;
                 counter.ahead = ahead;
+                counter.reserved = (reserve, Some(Instant::now()));
             }
             counter.state = SequenceState {
                 value: next,
@@ -217,7 +245,7 @@ impl Sequences {
     ) -> Result<(), SequenceError> {
         self.with(hot, sequence, |counter| {
             put(hot, sequence, state)?;
-            *counter = Counter { state, ahead: 0 };
+            *counter = Counter::at(state);
             Ok(())
         })
     }
@@ -292,10 +320,12 @@ mod tests {
         let hot = Arc::new(Hot::open(dir.path(), "test").unwrap());
         let plain = sequence(1, 1, i64::MAX, false);
         let sequences = Sequences::default();
-        for expected in 1..=40 {
+        for expected in 1..=32 {
             assert_eq!(sequences.draw(&hot, &plain).unwrap(), expected);
         }
         // As after a crash: what is in memory is lost.
+        let sequences = Sequences::default();
+        assert_eq!(sequences.draw(&hot, &plain).unwrap(), 33);
         let sequences = Sequences::default();
         assert_eq!(sequences.draw(&hot, &plain).unwrap(), 65);
         sequences.settle(&hot).unwrap();
@@ -309,6 +339,19 @@ mod tests {
         let sequences = Sequences::default();
         assert_eq!(sequences.state(&hot, &plain).unwrap(), state);
         assert_eq!(sequences.draw(&hot, &plain).unwrap(), 5);
+    }
+
+    #[test]
+    fn more_are_reserved_where_many_are_drawn_at_once() {
+        let mut counter = Counter::at(sequence(1, 1, i64::MAX, false).initial());
+        assert_eq!(counter.to_reserve(), DRAWN_AHEAD);
+        counter.reserved = (DRAWN_AHEAD, Some(Instant::now()));
+        assert_eq!(counter.to_reserve(), 2 * DRAWN_AHEAD);
+        counter.reserved = (DRAWN_AHEAD_MAX, Some(Instant::now()));
+        assert_eq!(counter.to_reserve(), DRAWN_AHEAD_MAX);
+        let before = Instant::now().checked_sub(2 * AT_ONCE);
+        counter.reserved = (DRAWN_AHEAD_MAX, before);
+        assert_eq!(counter.to_reserve(), DRAWN_AHEAD);
     }
 
     #[test]

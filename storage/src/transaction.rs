@@ -70,6 +70,8 @@ pub struct Transaction {
     deferrable: HashMap<Arc<[u8]>, Vec<u32>>,
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
+    /// How many of the changes are of each table.
+    changes: HashMap<TableId, usize>,
     bytes: usize,
     notifications: Vec<Notification>,
     /// Changes of the catalog that are committed before its own.
@@ -319,6 +321,7 @@ impl Transaction {
         op.counted = op.bytes();
         self.bytes += op.counted;
         self.ops.push(op);
+        *self.changes.entry(table.id).or_default() += 1;
         self.note_deferrable(at as usize);
         Seq::pending(at)
     }
@@ -370,6 +373,9 @@ impl Transaction {
                 }
             }
             self.bytes -= op.counted;
+            if let Some(count) = self.changes.get_mut(&op.table.id) {
+                *count -= 1;
+            }
             let touched = op
                 .keys
                 .unique
@@ -481,6 +487,11 @@ impl Transaction {
         partition: &Partition,
     ) -> Option<&HashSet<Seq>> {
         self.touched.superseded_in(table, partition)
+    }
+
+    /// Whether it changes rows of the table.
+    pub fn changes_any(&self, table: TableId) -> bool {
+        self.changes.get(&table).is_some_and(|count| *count > 0)
     }
 
     /// Whether it superseded any version of the table that was there before.

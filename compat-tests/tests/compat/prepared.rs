@@ -3,7 +3,7 @@
 use tidelog_compat_tests::Server;
 
 use crate::constraints::play;
-use crate::pair::Pair;
+use crate::pair::{Pair, same_answers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_are_prepared_by_name() {
@@ -234,4 +234,35 @@ async fn inserts_of_queries_follow_the_catalog() {
          SELECT * FROM into_it ORDER BY id",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_beside_columns_have_no_modifier() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    let setup = "CREATE TABLE m (id int PRIMARY KEY, price numeric(10,2), v varchar(3), c char(3));
+         INSERT INTO m VALUES (1, 26.31, 'abc', 'a'), (2, 26.30, 'abd', 'b  ');
+         PREPARE prices AS SELECT id FROM m WHERE price IN ($1, $2);
+         PREPARE price AS SELECT id FROM m WHERE price IN ($1);
+         PREPARE priced AS SELECT id FROM m WHERE price BETWEEN $1 AND $2;
+         PREPARE varying AS SELECT id FROM m WHERE v IN ($1, $2);
+         PREPARE padded AS SELECT id FROM m WHERE c IN ($1, $2) ORDER BY 1;
+         PREPARE spanning AS SELECT id FROM m WHERE v BETWEEN $1 AND $2;";
+    for client in [&tide, &pg] {
+        client.batch_execute(setup).await.unwrap();
+    }
+    for query in [
+        "SELECT name, parameter_types FROM pg_prepared_statements WHERE parameter_types <> '{}' ORDER BY 1",
+        "EXECUTE prices (26.305, 4)",
+        "EXECUTE prices (26.300, 4)",
+        "EXECUTE price (26.305)",
+        "EXECUTE priced (26.305, 26.309)",
+        "EXECUTE priced (26.305, 26.31)",
+        "EXECUTE varying ('abcd', 'abd')",
+        "EXECUTE padded ('a', 'bbbb')",
+        "EXECUTE padded ('a  ', 'b')",
+        "EXECUTE spanning ('abcc', 'abde')",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
 }

@@ -9,6 +9,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::metrics::MetricsSet;
 use tidelog_storage::TableDef;
 use tidelog_storage::catalog::IndexId;
+use tidelog_storage::snapshot::IndexRange;
 
 use super::node::{Detail, Node, Relation, all_of, counted, pruned};
 use crate::cold_scan::{ColdExec, DEAD_ROWS};
@@ -128,13 +129,14 @@ pub(super) fn walk(walk: &IndexWalkExec, ran: bool) -> Node {
     let table = &walk.scanned.table;
     let mut node = Node::of_type("Index Scan");
     node.relation = Some(Relation::of(table));
+    let ranges = std::slice::from_ref(&walk.walk.range);
     node.index = Some(index_name(table, walk.walk.range.index));
     node.direction = Some(match walk.walk.backward {
         true => "Backward",
         false => "Forward",
     });
     node.estimate.rows = walk.scanned.rows.max(1);
-    if let Some(condition) = index_condition(table, &walk.walk.range, &walk.scanned.filters) {
+    if let Some(condition) = index_condition(table, ranges, &walk.scanned.filters) {
         node.detail("Index Cond", Detail::Text(condition));
     }
     if ran && let Some(metrics) = walk.metrics() {
@@ -174,18 +176,19 @@ fn read(node: &mut Node, metrics: &MetricsSet) {
     node.detail("Cold Rows", Detail::Number(cold));
 }
 
-/// The filters that an index narrows its range by.
-fn index_condition(
-    table: &TableDef,
-    range: &tidelog_storage::snapshot::IndexRange,
-    filters: &[Expr],
-) -> Option<String> {
-    let secondary = table.indexes.iter().find(|index| index.id == range.index);
-    let columns = secondary.map_or(&table.primary_key, |index| &index.columns);
-    let used = columns.iter().take(range.equal.len() + 1);
-    let names: Vec<&str> = used
-        .filter_map(|id| Some(table.columns[table.index_of(*id)?].name.as_str()))
-        .collect();
+/// The filters that leave these parts of indexes.
+fn index_condition(table: &TableDef, ranges: &[IndexRange], filters: &[Expr]) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for range in ranges {
+        let secondary = table.indexes.iter().find(|index| index.id == range.index);
+        let columns = secondary.map_or(&table.primary_key, |index| &index.columns);
+        for id in columns.iter().take(range.equal.len() + 1) {
+            let name = table
+                .index_of(*id)
+                .map(|at| table.columns[at].name.as_str());
+            names.extend(name.filter(|name| !names.contains(name)));
+        }
+    }
     let on_index = |filter: &&Expr| {
         let columns = filter.column_refs();
         !columns.is_empty()
@@ -215,17 +218,20 @@ pub(super) fn found(exec: &FoundExec) -> Node {
     match &exec.found {
         Found::Index {
             table,
-            range,
+            ranges,
             filters,
             hot,
             cold,
         } => {
             let mut node = Node::of_type("Index Scan");
             node.relation = Some(Relation::of(table));
-            node.index = Some(index_name(table, range.index));
+            let mut indexes: Vec<IndexId> = ranges.iter().map(|range| range.index).collect();
+            indexes.dedup();
+            let names = indexes.into_iter().map(|id| index_name(table, id));
+            node.index = Some(names.collect::<Vec<_>>().join(", "));
             node.direction = Some("Forward");
             node.estimate.rows = (*hot + *cold).max(1) as u64;
-            if let Some(condition) = index_condition(table, range, filters) {
+            if let Some(condition) = index_condition(table, ranges, filters) {
                 node.detail("Index Cond", Detail::Text(condition));
             }
             node.detail("Hot Rows", Detail::Number(*hot as u64));

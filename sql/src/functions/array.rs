@@ -670,28 +670,13 @@ impl ScalarUDFImpl for ArrayFunction {
             Op::All(Comparison::NotEq) => true,
             _ => return Ok(ExprSimplifyResult::Original(args)),
         };
-        let Some(Expr::Literal(ScalarValue::List(list), _)) = args.get(1) else {
-            return Ok(ExprSimplifyResult::Original(args));
-        };
-        if list.is_null(0) {
-            return Ok(ExprSimplifyResult::Original(args));
-        }
-        let values = list.value(0);
-        if values.data_type().is_nested() || values.is_empty() {
-            return Ok(ExprSimplifyResult::Original(args));
-        }
-        let literal =
-            |row| ScalarValue::try_from_array(&values, row).map(|v| Expr::Literal(v, None));
-        let literals = (0..values.len()).map(literal).collect::<Result<Vec<_>>>()?;
-        let mut args = args.into_iter();
-        let left = args.next().ok_or_else(|| {
-            DataFusionError::Internal("a comparison has a left operand".to_string())
-        })?;
-        Ok(ExprSimplifyResult::Simplified(Expr::InList(InList::new(
-            Box::new(left),
-            literals,
-            negated,
-        ))))
+        Ok(match args.as_slice() {
+            [value, array] => match among(value, array, negated)? {
+                Some(among) => ExprSimplifyResult::Simplified(among),
+                None => ExprSimplifyResult::Original(args),
+            },
+            _ => ExprSimplifyResult::Original(args),
+        })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -733,6 +718,27 @@ impl ScalarUDFImpl for ArrayFunction {
             false => ColumnarValue::Array(result),
         })
     }
+}
+
+/// `value IN` the elements of an array, or NOT IN; `None` where they are not known, or none.
+pub(crate) fn among(value: &Expr, array: &Expr, negated: bool) -> Result<Option<Expr>> {
+    let Expr::Literal(ScalarValue::List(list), _) = array else {
+        return Ok(None);
+    };
+    if list.is_null(0) {
+        return Ok(None);
+    }
+    let elements = list.value(0);
+    if elements.data_type().is_nested() || elements.is_empty() {
+        return Ok(None);
+    }
+    let literal = |at| {
+        let element = ScalarValue::try_from_array(&elements, at)?;
+        Ok(Expr::Literal(element, None))
+    };
+    let literals = (0..elements.len()).map(literal).collect::<Result<_>>()?;
+    let value = Box::new(value.clone());
+    Ok(Some(Expr::InList(InList::new(value, literals, negated))))
 }
 
 /// An array of the values, which are of the function's return type.

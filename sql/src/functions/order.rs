@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, ListArray, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
@@ -84,6 +85,18 @@ pub(crate) fn of_numbers(comparison: &BinaryExpr) -> Option<BinaryExpr> {
     }
     let [left, right] = sides.map(|side| Some(Box::new(number_of(side)?.into_owned())));
     Some(BinaryExpr::new(left?, comparison.op, right?))
+}
+
+/// The same of `IN (…)`.
+pub(crate) fn list_of_numbers(list: &InList) -> Option<InList> {
+    if !matches!(*list.expr, Expr::ScalarFunction(_)) {
+        return None;
+    }
+    let of = number_of(&list.expr)?.into_owned();
+    let numbers = list.list.iter();
+    let numbers = numbers.map(|value| Some(number_of(value)?.into_owned()));
+    let numbers = numbers.collect::<Option<_>>()?;
+    Some(InList::new(Box::new(of), numbers, list.negated))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -19,7 +19,7 @@ use tidelog_storage::{ColumnType, ElementType};
 
 pub(super) use literals::{
     beside_number, int4, is_null, is_open, literal_of, null, small_literal, type_literal,
-    type_parameter,
+    type_parameter, unmodified,
 };
 use literals::{is_bare_string, is_integer_literal};
 

@@ -9,7 +9,10 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::{ColumnType, PrintedType};
 
 use super::comparable::{check_comparable, check_operator};
-use super::operators::{beside_number, known_type, type_literal, type_of, typed_beside, typed_by};
+use super::operators::{
+    beside_number, known_type, plain_type, type_literal, type_of, typed_beside, typed_by,
+    unmodified,
+};
 use super::order::{looks_vary, sorted_by, unsigned_zero};
 use super::{calls, numerics};
 use crate::text::Style;
@@ -25,7 +28,11 @@ pub(super) fn within(within: InList, schema: &DFSchema, style: Style) -> Result<
         check_operator("=", &[&expr, item], schema)?;
     }
     let expr = typed_by(*expr, &list, schema, style)?;
-    let read = |item| type_literal(item, &expr, schema, style);
+    let plain = |ty| match ty {
+        ColumnType::Varchar(_) => ColumnType::Varchar(None),
+        ty => plain_type(ty),
+    };
+    let read = |item| type_literal(unmodified(item, plain), &expr, schema, style);
     let list: Vec<_> = list.into_iter().map(read).collect::<Result<_>>()?;
     let (expr, list) = as_floats(expr, list, schema, style)?;
     let expr = numerics::beside_any(expr, &list, schema, style)?;
@@ -88,8 +95,8 @@ pub(super) fn between(between: Between, schema: &DFSchema, style: Style) -> Resu
     } = between;
     let bounds = [&low, &high].map(|bound| (**bound).clone());
     let expr = typed_by(*expr, &bounds, schema, style)?;
-    let (expr, low) = beside_number(expr, *low, schema);
-    let (expr, high) = beside_number(expr, *high, schema);
+    let (expr, low) = beside_number(expr, unmodified(*low, plain_type), schema);
+    let (expr, high) = beside_number(expr, unmodified(*high, plain_type), schema);
     let (above, below) = match negated {
         true => (Operator::Lt, Operator::Gt),
         false => (Operator::GtEq, Operator::LtEq),

@@ -2,22 +2,27 @@
 
 use std::sync::Arc;
 
-use arrow::compute::{SortOptions, concat_batches};
+use arrow::compute::{
+    SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch,
+};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, SortExpr, ident};
+use datafusion::logical_expr::{BinaryExpr, Expr, SortExpr};
 use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::expressions::Column;
+use tidelog_storage::snapshot::IndexRange;
 use tidelog_storage::{ColumnId, ColumnType, Datum, Partition, PartitionSet, TableDef};
 
-use super::{Computed, Given, any_of, literals_of, values_of};
+use super::{Computed, Given, any_of, values_of};
 use crate::cold_scan::FileCounts;
 use crate::error::{SqlError, from_arrow, from_datafusion};
+use crate::functions::array::among;
+use crate::index_parts::{self, INDEX_ROWS_ALWAYS};
 use crate::index_scan::{self, Reads, Steps, Walk};
 use crate::plan::without_zero;
-use crate::provider::{self, Scope, blocking};
+use crate::provider::{Scope, batch_of, blocking};
 use crate::session::simplified;
 use crate::table_scan::Scanned;
 
@@ -25,8 +30,6 @@ use crate::table_scan::Scanned;
 const ROWS_MAX: usize = 5_000;
 /// So many entries are looked at on the thread of the session: it is over before another one would have begun with it.
 const ENTRIES_FEW: usize = 128;
-/// An index is asked for so many values at most, one after the other.
-const VALUES_MAX: usize = 50;
 
 /// The conditions are the read's.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(super) struct ByIndex {
     fetch: Option<Given>,
     /// Whether the conditions compare something as another type than it has, until the values are known.
     casts: bool,
+    /// Whether the columns sort as they are.
+    sorts: bool,
 }
 
 impl ByIndex {
@@ -49,15 +54,18 @@ impl ByIndex {
         skip: Option<Given>,
         fetch: Option<Given>,
     ) -> Option<ByIndex> {
-        let key = |key: &SortExpr| {
+        let mut sorts = true;
+        let mut key = |key: &SortExpr| {
             let options = SortOptions {
                 descending: !key.asc,
                 nulls_first: key.nulls_first,
             };
-            let column = without_zero(&key.expr).unwrap_or(&key.expr);
+            let bare = without_zero(&key.expr);
+            sorts &= bare.is_none();
+            let column = bare.unwrap_or(&key.expr);
             Some((schema.index_of(column_of(column)?).ok()?, options))
         };
-        let order = order.iter().map(key).collect::<Option<Vec<_>>>()?;
+        let order = order.iter().map(&mut key).collect::<Option<Vec<_>>>()?;
         let leads = |id: &ColumnId| {
             let Some(at) = table.index_of(*id) else {
                 // An expression.
@@ -91,6 +99,7 @@ impl ByIndex {
             skip,
             fetch,
             casts,
+            sorts,
         })
     }
 
@@ -105,44 +114,55 @@ impl ByIndex {
             return Ok(None);
         };
         let read = computed.read;
-        let filters = self.filters(computed)?;
-        let one_by_one = match reach.is_none() && self.order.is_empty() {
-            true => one_by_one(&read.table, &filters),
-            false => None,
+        let scanned = Arc::new(Scanned {
+            table: read.table.clone(),
+            partitions: PartitionSet::One(partition.clone()),
+            columns: read.columns.clone(),
+            filters: self.filters(computed)?,
+            scope: scope.clone(),
+            files: FileCounts::default(),
+            rows: 0,
+        });
+        let rows = match self.way(&scanned, &read.schema) {
+            None => None,
+            Some(Way::Walk(walk)) => self.walked(computed, scanned, walk, reach).await?,
+            Some(Way::Parts(ranges)) => self.of_parts(computed, &scanned, &ranges).await?,
         };
-        let mut walks = Vec::new();
-        for filters in one_by_one.unwrap_or_else(|| vec![filters]) {
-            let scanned = Arc::new(Scanned {
-                table: read.table.clone(),
-                partitions: PartitionSet::One(partition.clone()),
-                columns: read.columns.clone(),
-                filters,
-                scope: scope.clone(),
-                files: FileCounts::default(),
-                rows: 0,
-            });
-            let Some(walk) = self.walk(&scanned, &read.schema) else {
+        Ok(rows.map(|rows| {
+            let skip = skip.min(rows.num_rows());
+            let all = rows.num_rows() - skip;
+            let given = reach.map_or(all, |reach| all.min(reach.saturating_sub(skip)));
+            rows.slice(skip, given)
+        }))
+    }
+
+    /// The rows of a walk, at least `reach` of them where there are so many.
+    async fn walked(
+        &self,
+        computed: &Computed<'_>,
+        scanned: Arc<Scanned>,
+        walk: Walk,
+        reach: Option<usize>,
+    ) -> Result<Option<RecordBatch>, SqlError> {
+        let read = computed.read;
+        let (scope, PartitionSet::One(partition)) = (&scanned.scope, &scanned.partitions) else {
+            return Ok(None);
+        };
+        // To read many, and then to scan them after all, would cost more than to count them first.
+        if reach.is_none() {
+            let (range, most) = (&walk.range, INDEX_ROWS_ALWAYS);
+            let few = (scope.snapshot).index_scan(&read.table, partition, range, most)?;
+            if few.is_none() {
                 return Ok(None);
-            };
-            // To read many, and then to scan them after all, would cost more than to count them first.
-            if reach.is_none() {
-                let (range, most) = (&walk.range, provider::INDEX_ROWS_ALWAYS);
-                let few = (scope.snapshot).index_scan(&read.table, &partition, range, most)?;
-                if few.is_none() {
-                    return Ok(None);
-                }
             }
-            walks.push((scanned, walk));
         }
-        read.reads(scope, &partition);
+        read.reads(scope, partition);
         let conditions = computed.conditions()?;
         let (first, most) = match reach {
             Some(rows) => (rows, Reads::OF_FIRST_ROWS),
             None => (ENTRIES_FEW, Reads::OF_ALL),
         };
-        let steps = |(scanned, walk)| Steps::new(scanned, walk, read.schema.clone(), first, most);
-        let mut walks = walks.into_iter().map(steps);
-        let mut next = walks.next();
+        let mut next = Some(Steps::new(scanned, walk, read.schema.clone(), first, most));
         let (mut batches, mut found) = (Vec::new(), 0);
         while let Some(steps) = next.filter(|_| reach.is_none_or(|rows| found < rows)) {
             let looked = match steps.rows() <= ENTRIES_FEW {
@@ -159,13 +179,42 @@ impl ByIndex {
             let batch = computed.filtered(&conditions, batch)?;
             found += batch.num_rows();
             batches.push(batch);
-            next = behind.or_else(|| walks.next());
+            next = behind;
         }
         let rows = concat_batches(&read.schema, &batches).map_err(|error| from_arrow(&error))?;
-        let skip = skip.min(rows.num_rows());
-        let all = rows.num_rows() - skip;
-        let given = reach.map_or(all, |reach| all.min(reach.saturating_sub(skip)));
-        Ok(Some(rows.slice(skip, given)))
+        Ok(Some(rows))
+    }
+
+    /// All rows of some parts of indexes, in the order that was asked for.
+    async fn of_parts(
+        &self,
+        computed: &Computed<'_>,
+        scanned: &Scanned,
+        ranges: &Arc<[IndexRange]>,
+    ) -> Result<Option<RecordBatch>, SqlError> {
+        let Scanned { table, scope, .. } = scanned;
+        let PartitionSet::One(partition) = &scanned.partitions else {
+            return Ok(None);
+        };
+        let found = index_parts::read(scope, table, partition, ranges).await;
+        let Some(found) = found.map_err(from_datafusion)? else {
+            return Ok(None);
+        };
+        let read = computed.read;
+        read.reads(scope, partition);
+        let (columns, schema) = (&read.columns, read.schema.clone());
+        let rows = batch_of(table, &found.versions, partition, columns, schema);
+        let rows = computed.filtered(&computed.conditions()?, rows.map_err(from_datafusion)?)?;
+        if self.order.is_empty() {
+            return Ok(Some(rows));
+        }
+        let key = |(at, options): &(usize, SortOptions)| SortColumn {
+            values: rows.column(*at).clone(),
+            options: Some(*options),
+        };
+        let keys: Vec<SortColumn> = self.order.iter().map(key).collect();
+        let sorted = lexsort_to_indices(&keys, None).and_then(|at| take_record_batch(&rows, &at));
+        Ok(Some(sorted.map_err(|error| from_arrow(&error))?))
     }
 
     /// How many rows are left out, and after how many the read ends; `None` when that is for a plan to say.
@@ -188,31 +237,39 @@ impl ByIndex {
 
     /// The conditions as a scan takes them.
     fn filters(&self, computed: &Computed<'_>) -> Result<Vec<Expr>, SqlError> {
-        let bound = computed.bound()?;
-        if !self.casts {
-            return Ok(bound);
+        let mut bound = computed.bound()?;
+        if self.casts {
+            let schema = computed.read.schema.clone();
+            let schema = Arc::new(DFSchema::try_from(schema).map_err(from_datafusion)?);
+            for condition in &mut bound {
+                *condition = simplified(computed.state, None, condition, &schema)?;
+            }
         }
-        let schema = DFSchema::try_from(computed.read.schema.clone()).map_err(from_datafusion)?;
-        let schema = Arc::new(schema);
-        let folded = bound
-            .iter()
-            .map(|condition| simplified(computed.state, None, condition, &schema));
-        folded.collect()
+        for condition in &mut bound {
+            let list = any_of(condition).map(|(value, array)| among(value, array, false));
+            if let Some(list) = list.transpose().map_err(from_datafusion)?.flatten() {
+                *condition = list;
+            }
+        }
+        Ok(bound)
     }
 
-    /// The best way through an index; `None` where a plan has a better one.
-    fn walk(&self, scanned: &Scanned, schema: &SchemaRef) -> Option<Walk> {
-        let best = {
+    /// The best way through indexes; `None` where a plan has a better one.
+    fn way(&self, scanned: &Scanned, schema: &SchemaRef) -> Option<Way> {
+        let parts = {
             let transaction = scanned.scope.transaction.read();
-            if !transaction.is_empty() {
+            if transaction.changes_any(scanned.table.id) {
                 return None;
             }
-            provider::index_range(&scanned.table, &scanned.filters, &transaction)
+            index_parts::of(&scanned.table, &scanned.filters, &transaction)
         };
         if self.order.is_empty() {
-            return best.map(|range| Walk {
-                range,
-                backward: false,
+            return Some(match <[IndexRange; 1]>::try_from(parts?) {
+                Ok([range]) => Way::Walk(Walk {
+                    range,
+                    backward: false,
+                }),
+                Err(ranges) => Way::Parts(ranges.into()),
             });
         }
         let key = |(at, options): &(usize, SortOptions)| {
@@ -220,45 +277,25 @@ impl ByIndex {
             PhysicalSortExpr::new(Arc::new(column), *options)
         };
         let order: Vec<_> = self.order.iter().map(key).collect();
-        let walk = index_scan::walk(scanned, &order)?;
+        let walk = index_scan::walk(scanned, &order);
+        let narrow = walk.as_ref().map_or((0, 0), |walk| walk.range.narrowness());
         // Rows that are few by another index are sorted sooner than found in their order.
-        let narrow = walk.range.narrowness();
-        let fits = best.is_none_or(|best| best.narrowness() <= narrow);
+        let widest = parts.iter().flatten().map(IndexRange::narrowness).min();
+        if let Some(widest) = widest.filter(|widest| *widest > narrow) {
+            let sorts = self.sorts && widest >= (1, 0);
+            return parts
+                .filter(|_| sorts)
+                .map(|parts| Way::Parts(parts.into()));
+        }
         let ends = self.fetch.is_some() || narrow > (0, 0);
-        (fits && ends).then_some(walk)
+        walk.filter(|_| ends).map(Way::Walk)
     }
 }
 
-/// Conditions of which one leaves a column that an index begins with some values, as conditions for each of these: together they
-/// find the same rows, each once. `None` where there is none that does.
-fn one_by_one(table: &TableDef, filters: &[Expr]) -> Option<Vec<Vec<Expr>>> {
-    let indexes = table.indexes.iter().filter(|index| index.ready);
-    let first = indexes.filter_map(|index| index.columns.first());
-    first.chain(table.primary_key.first()).find_map(|id| {
-        let column = &table.columns[table.index_of(*id)?];
-        let some = filters
-            .iter()
-            .enumerate()
-            .filter(|(_, filter)| lists(filter));
-        let mut values = some
-            .filter_map(|(at, filter)| Some((at, literals_of(filter, &column.name, column.ty)?)));
-        let (at, values) = values.find(|(_, values)| values.len() <= VALUES_MAX)?;
-        let with = |value: Expr| {
-            let mut filters = filters.to_vec();
-            filters[at] = ident(&column.name).eq(value);
-            filters
-        };
-        Some(values.into_iter().map(with).collect())
-    })
-}
-
-/// Whether a condition has a form that leaves several values.
-fn lists(filter: &Expr) -> bool {
-    match filter {
-        Expr::InList(_) => true,
-        Expr::BinaryExpr(either) => either.op == Operator::Or,
-        filter => any_of(filter).is_some(),
-    }
+/// How rows are found.
+enum Way {
+    Walk(Walk),
+    Parts(Arc<[IndexRange]>),
 }
 
 /// The column that an expression is.

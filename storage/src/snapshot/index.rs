@@ -26,6 +26,8 @@ pub struct IndexRange {
     pub lower: Bound<Datum>,
     /// Where they end.
     pub upper: Bound<Datum>,
+    /// Whether only the values of the next column that are not NULL are meant, which they are where the ends say something.
+    pub not_null: bool,
 }
 
 impl IndexRange {
@@ -111,7 +113,8 @@ pub(super) fn bytes_of(
     for (at, value) in range.equal.iter().enumerate() {
         put(&mut prefix, at, value.as_ref())?;
     }
-    let bounded = (&range.lower, &range.upper) != (&Bound::Unbounded, &Bound::Unbounded);
+    let ends = (&range.lower, &range.upper) != (&Bound::Unbounded, &Bound::Unbounded);
+    let bounded = range.not_null || ends;
     let (mut from, mut to) = match unique || !bounded {
         true => (prefix.clone(), prefix_end(prefix.clone())),
         false => values_range(&prefix),

@@ -205,6 +205,9 @@ fn scan_pending(
     transaction: &Transaction,
     output: &mut Output<'_>,
 ) -> Result<ControlFlow<()>, StorageError> {
+    if !transaction.changes_any(scan.table.id) {
+        return Ok(ControlFlow::Continue(()));
+    }
     for (at, op) in transaction.ops().iter().enumerate() {
         let covered = match &scan.partitions {
             PartitionSet::All => true,

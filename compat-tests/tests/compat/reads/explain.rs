@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tidelog_compat_tests::Server;
 
-use crate::pair::{Pair, text};
+use crate::pair::{Pair, same_answers, text};
 
 const PLANS: &[&str] = &[
     "SELECT * FROM t",
@@ -225,4 +225,143 @@ fn a_join_of_few_rows_looks_them_up() {
         "EXPLAIN SELECT count(*) FROM pg_attribute a{joins} JOIN t ON t.id = h.attnum"
     ));
     assert!(plan.contains("Seq Scan on t "), "{plan}");
+}
+
+#[test]
+fn listed_values_are_found_by_keys_and_indexes() {
+    let tide = Server::start();
+    let peer = tide.peer();
+    peer.run(
+        "CREATE TABLE t (id int PRIMARY KEY, room int, v text);
+         INSERT INTO t SELECT g, g / 10, 'x' FROM generate_series(1, 5000) g;
+         CREATE INDEX t_room ON t (room, v);
+         CREATE TABLE two (a int, b int, v text, PRIMARY KEY (a, b));
+         INSERT INTO two SELECT g / 10, g % 10, 'x' FROM generate_series(1, 5000) g;",
+    );
+    for flushed in [false, true] {
+        if flushed {
+            peer.run("CALL tidelog.flush('t'); CALL tidelog.flush('two');");
+        }
+        for query in [
+            "SELECT count(*) FROM t WHERE id IN (1, 2, 3, 4, 4)",
+            "SELECT * FROM t WHERE id IN (1, 2) ORDER BY v, id LIMIT 1",
+            "SELECT max(v) FROM t WHERE id = ANY ('{1,2}')",
+            "SELECT v FROM t WHERE id = 1 OR id = 3 OR room = 7",
+            "SELECT count(*) FROM t WHERE room IN (1, 2) AND v = 'x'",
+            "SELECT count(*) FROM t WHERE room IN (1, 2) AND v > 'a'",
+            "SELECT * FROM two WHERE (a, b) IN ((1, 2), (3, 4)) ORDER BY v",
+            "SELECT * FROM two WHERE a IN (1, 2) AND b IN (3, 4) ORDER BY v",
+            "SELECT t.v, two.v FROM t JOIN two ON two.a = t.id AND two.b = t.room WHERE t.id IN (10, 20)",
+            "WITH some AS (SELECT * FROM t WHERE id IN (1, 2)) SELECT count(*) FROM some a, some b",
+            "SELECT count(*) FROM (SELECT * FROM t) s WHERE s.id IN (1, 2)",
+            "UPDATE t SET v = 'y' WHERE id IN (1, 2)",
+            "UPDATE t SET v = two.v FROM two WHERE id IN (1, 2) AND (two.a, two.b) = (3, t.room)",
+            "DELETE FROM t USING two WHERE id = ANY ('{1,2}') AND (a, b) IN ((1, 2), (3, 4))",
+        ] {
+            let plan = peer.value(&format!("EXPLAIN (COSTS OFF) {query}"));
+            assert!(!plan.contains("Seq Scan"), "{query}\n{plan}");
+        }
+    }
+    let many: Vec<String> = (1..=3000).map(|id| id.to_string()).collect();
+    let many = many.join(", ");
+    let plan = peer.value(&format!(
+        "EXPLAIN SELECT count(*) FROM t WHERE id IN ({many})"
+    ));
+    assert!(plan.contains("Seq Scan"), "{plan}");
+}
+
+#[tokio::test]
+async fn the_least_and_the_greatest_are_first_in_an_index() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (id int PRIMARY KEY, room text, n int, d date, s text);
+         INSERT INTO t SELECT g, 'r' || g % 5, nullif(g % 1000, 3), NULL, 's' || g FROM generate_series(1, 8000) g;
+         CREATE INDEX ON t (room, id); CREATE INDEX ON t (n); CREATE INDEX ON t (d); CREATE UNIQUE INDEX ON t (s, n);
+         CREATE TABLE other (id int);",
+    );
+    let (tide, pg) = pair.connect().await;
+    for flushed in [false, true] {
+        if flushed {
+            tide.batch_execute("CALL tidelog.flush('t')").await.unwrap();
+            // What else the transaction changes is none of its business.
+            for client in [&tide, &pg] {
+                let begin = "BEGIN; INSERT INTO other VALUES (1)";
+                client.batch_execute(begin).await.unwrap();
+            }
+        }
+        for (query, by_index) in [
+            ("SELECT max(id) FROM t", true),
+            ("SELECT min(id), max(n), min(n), max(id) FROM t", true),
+            ("SELECT min(d), max(d) FROM t", true),
+            ("SELECT max(id), min(id) FROM t WHERE room = 'r2'", true),
+            ("SELECT max(id) AS most FROM t WHERE room = 'none'", true),
+            (
+                "SELECT max(id) FROM t WHERE room = 'r2' AND id < 4000",
+                true,
+            ),
+            (
+                "SELECT coalesce(max(x.i), 0) + 1 FROM (SELECT id AS i, n FROM t) x WHERE n > 5",
+                true,
+            ),
+            (
+                "SELECT (SELECT max(id) FROM t) - (SELECT min(id) FROM t)",
+                true,
+            ),
+            (
+                "SELECT n FROM t WHERE n IS NOT NULL ORDER BY n DESC LIMIT 3",
+                true,
+            ),
+            ("SELECT max(id) FROM t HAVING max(id) > 5", true),
+            ("SELECT max(s), min(s) FROM t", false),
+            ("SELECT max(id), count(*) FROM t", false),
+            ("SELECT max(id) FILTER (WHERE id < 8) FROM t", false),
+        ] {
+            same_answers(&tide, &pg, query).await;
+            let plan = text(&tide, &format!("EXPLAIN (COSTS OFF) {query}")).await;
+            let scans = plan.rows.iter().flatten().flatten();
+            let scans = scans.filter(|line| line.contains("Seq Scan")).count();
+            assert_eq!(scans == 0, by_index, "{query}: {plan:#?}");
+        }
+    }
+    for client in [&tide, &pg] {
+        client
+            .batch_execute(
+                "INSERT INTO t VALUES (9000, 'r2'), (9001, 'r3'); DELETE FROM t WHERE id IN (1, 9001);
+                 PREPARE most AS SELECT max(id) FROM t WHERE room = $1;",
+            )
+            .await
+            .unwrap();
+    }
+    for query in [
+        "SELECT max(id), min(id) FROM t",
+        "SELECT max(id) FROM t WHERE room = 'r3'",
+        "EXECUTE most ('r2')",
+        "EXECUTE most (NULL)",
+        "EXECUTE most ('r3')",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+}
+
+#[tokio::test]
+async fn rows_without_an_order_come_as_they_were_inserted() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (id int PRIMARY KEY, v text);
+         INSERT INTO t SELECT g, 'v' || g FROM generate_series(1, 30000) g;
+         CREATE TABLE drawn (n serial, id int);",
+    );
+    // Older rows in a file, newer ones not.
+    pair.tide.peer().run("CALL tidelog.flush('t')");
+    pair.run("INSERT INTO t SELECT g, 'v' || g FROM generate_series(30001, 50000) g;");
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT id + 1, v FROM t",
+        "SELECT id FROM t WHERE id % 3 = 1",
+        "SELECT id, md5(v) FROM t WHERE regexp_replace(v, '1', '2') <> 'x'",
+        "INSERT INTO drawn (id) SELECT id FROM t WHERE id % 5 = 0 RETURNING n, id",
+        "UPDATE t SET v = 'w' WHERE id % 7 = 0 RETURNING id",
+    ] {
+        assert_eq!(text(&tide, query).await, text(&pg, query).await, "{query}");
+    }
 }

@@ -82,7 +82,73 @@ impl Random {
         }
     }
 
+    /// Some values of a column, now and then with a NULL among them.
+    fn values(&mut self, column: &str, most: u64) -> Vec<String> {
+        let count = 1 + self.below(most);
+        let value = |_| match self.below(40) {
+            0 => "NULL".to_string(),
+            _ => self.value(column),
+        };
+        (0..count).map(value).collect()
+    }
+
+    /// A condition that leaves some values of a column, or of two.
+    fn listed(&mut self) -> String {
+        let column = match self.below(2) {
+            0 => self.pick(&["id", "room", "price", "at", "n"]),
+            _ => self.pick(&COLUMNS),
+        };
+        let most = match self.below(8) {
+            0 => 300,
+            _ => 8,
+        };
+        let equal = |column: &str, values: Vec<String>| {
+            let values = values.iter().map(|value| format!("{column} = {value}"));
+            values.collect::<Vec<_>>().join(" OR ")
+        };
+        match self.below(7) {
+            0 | 1 => format!("{column} IN ({})", self.values(column, most).join(", ")),
+            2 => {
+                let values = self.values(column, most).join(", ");
+                format!("{column} = ANY (ARRAY[{values}]::{}[])", type_of(column))
+            }
+            3 => format!("({})", equal(column, self.values(column, 4))),
+            4 => {
+                let other = self.pick(&["id", "room", "n"]);
+                let (some, others) = (self.values(column, 2), self.values(other, 3));
+                format!("({} OR {})", equal(column, some), equal(other, others))
+            }
+            5 => {
+                let (a, b) = self.pick_pair();
+                let pairs = (0..1 + self.below(4))
+                    .map(|_| format!("({}, {})", self.value(a), self.value(b)));
+                let pairs: Vec<String> = pairs.collect();
+                format!("({a}, {b}) IN ({})", pairs.join(", "))
+            }
+            _ => {
+                let (a, b) = self.pick_pair();
+                let (some, others) = (self.values(a, 5), self.values(b, 5));
+                format!(
+                    "{a} IN ({}) AND {b} IN ({})",
+                    some.join(", "),
+                    others.join(", ")
+                )
+            }
+        }
+    }
+
+    fn pick_pair(&mut self) -> (&'static str, &'static str) {
+        match self.below(3) {
+            0 => ("n", "id"),
+            1 => ("room", "id"),
+            _ => ("n", "at"),
+        }
+    }
+
     fn condition(&mut self) -> String {
+        if self.below(4) == 0 {
+            return self.listed();
+        }
         let column = self.pick(&COLUMNS);
         let value = self.value(column);
         match self.below(12) {
@@ -113,6 +179,7 @@ impl Random {
 
     fn query(&mut self) -> String {
         let mut query = match self.below(6) {
+            0 if self.below(2) == 0 => return self.extremes(),
             0 => "SELECT count(*), min(n), max(at), count(note) FROM r".to_string(),
             1 if self.below(2) == 0 => return self.join(),
             1 => {
@@ -155,11 +222,70 @@ impl Random {
         query
     }
 
+    /// The least and the greatest values of columns, of all rows or of those that something is equal in.
+    fn extremes(&mut self) -> String {
+        let mut outputs = Vec::new();
+        for _ in 0..1 + self.below(3) {
+            let column = self.pick(&["id", "id", "room", "at", "price", "n", "ratio"]);
+            let call = self.pick(&["min", "max"]);
+            outputs.push(match self.below(8) {
+                0 => format!("count({column})"),
+                1 => format!("{call}({column}) IS NULL"),
+                2 => format!("{call}({column}) FILTER (WHERE {})", self.condition()),
+                _ => format!("{call}(x.{column})"),
+            });
+        }
+        let (first, outputs) = (outputs[0].clone(), outputs.join(", "));
+        let condition = match self.below(5) {
+            0 => String::new(),
+            1 => format!(" WHERE room = '{}'", self.text()),
+            2 => format!(" WHERE n = {}", self.value("n")),
+            3 => format!(" WHERE {} AND {}", self.condition(), self.condition()),
+            _ => format!(" WHERE {}", self.condition()),
+        };
+        let from = match self.below(6) {
+            0 => "(SELECT * FROM r ORDER BY id LIMIT 40) x".to_string(),
+            1 => "(SELECT * FROM r WHERE flag) x".to_string(),
+            _ => "r x".to_string(),
+        };
+        match self.below(6) {
+            0 => format!("SELECT x.flag, {outputs} FROM {from}{condition} GROUP BY 1 ORDER BY 1"),
+            1 => format!(
+                "SELECT id, (SELECT {first} FROM r x WHERE x.room = y.room) FROM r y WHERE id < 90 ORDER BY 1"
+            ),
+            _ => format!("SELECT {outputs} FROM {from}{condition}"),
+        }
+    }
+
+    /// A change of the rows that a condition lists, which tells of them.
+    fn change(&mut self) -> String {
+        let condition = match self.below(3) {
+            0 => {
+                let ids = self.values("id", 5).join(", ");
+                format!("id IN ({ids})")
+            }
+            _ => self.listed(),
+        };
+        let column = self.pick(&["n", "room", "note", "at"]);
+        let set = match self.below(3) {
+            0 => "n = n + 1, note = note || '!'".to_string(),
+            _ => format!("{column} = {}", self.nullable(column)),
+        };
+        match self.below(4) {
+            0 => format!("DELETE FROM r WHERE {condition} AND n < 30 RETURNING *"),
+            1 => format!(
+                "DELETE FROM r USING (VALUES (1), (2), (700)) v (k) WHERE r.id = v.k AND {condition} RETURNING r.*"
+            ),
+            _ => format!("UPDATE r SET {set} WHERE {condition} RETURNING *"),
+        }
+    }
+
     /// Few rows beside those of a table that they name by a key.
     fn join(&mut self) -> String {
-        let few = match self.below(3) {
+        let few = match self.below(4) {
             0 => format!("SELECT * FROM r WHERE id = {}", self.value("id")),
             1 => format!("SELECT * FROM r WHERE room = '{}'", self.text()),
+            2 => format!("SELECT * FROM r WHERE {}", self.listed()),
             _ => {
                 let order = self.pick(&["id", "at DESC, id", "n, id DESC"]);
                 let (condition, rows) = (self.condition(), self.below(6));
@@ -206,6 +332,8 @@ impl Random {
     fn prepared(&mut self) -> (String, Vec<String>) {
         // The column that each parameter is compared with; a number of rows for none.
         let mut parameters: Vec<Option<&str>> = Vec::new();
+        // Which of them are arrays.
+        let mut lists = Vec::new();
         let outputs = [
             "*",
             "id, note",
@@ -218,9 +346,25 @@ impl Random {
                 0 => self.pick(&["id", "room", "price", "at"]),
                 _ => self.pick(&COLUMNS),
             };
+            let word = if at == 0 { "WHERE" } else { "AND" };
+            if self.below(4) == 0 {
+                lists.push(parameters.len());
+                parameters.push(Some(column));
+                query.push_str(&format!(" {word} {column} = ANY (${})", parameters.len()));
+                continue;
+            }
+            if self.below(6) == 0 {
+                let given = parameters.len();
+                parameters.extend([Some(column); 2]);
+                query.push_str(&format!(
+                    " {word} {column} IN (${}, ${})",
+                    given + 1,
+                    given + 2
+                ));
+                continue;
+            }
             parameters.push(Some(column));
             let operator = self.pick(&["=", "=", "=", "<", ">=", "<>"]);
-            let word = if at == 0 { "WHERE" } else { "AND" };
             let number = parameters.len();
             query.push_str(&format!(" {word} {column} {operator} ${number}"));
         }
@@ -237,11 +381,15 @@ impl Random {
             }
         }
         let run = |_| {
-            let value = |column: &Option<&str>| match column {
+            let value = |(at, column): (usize, &Option<&str>)| match column {
+                Some(column) if lists.contains(&at) => {
+                    let values = self.values(column, 7).join(", ");
+                    format!("ARRAY[{values}]::{}[]", type_of(column))
+                }
                 Some(column) => self.nullable(column),
                 None => self.pick(&["0", "1", "7", "50", "400", "NULL"]).to_string(),
             };
-            let values: Vec<String> = parameters.iter().map(value).collect();
+            let values: Vec<String> = parameters.iter().enumerate().map(value).collect();
             match values.is_empty() {
                 true => "EXECUTE q".to_string(),
                 false => format!("EXECUTE q ({})", values.join(", ")),
@@ -257,6 +405,21 @@ const COLUMNS: [&str; 10] = [
 const ORDERS: [&str; 11] = [
     "id", "id", "at", "at", "room", "n", "day", "price", "ratio", "note", "amount",
 ];
+
+fn type_of(column: &str) -> &'static str {
+    match column {
+        "id" => "int8",
+        "n" => "int4",
+        "room" | "note" => "text",
+        "at" => "timestamptz",
+        "day" => "date",
+        "price" => "numeric(10,2)",
+        "ratio" => "float8",
+        "flag" => "bool",
+        "amount" => "numeric",
+        _ => unreachable!("{column}"),
+    }
+}
 
 async fn both(clients: [&Client; 2], script: &str) {
     for client in clients {
@@ -327,6 +490,19 @@ async fn compare(seed: u64, rounds: u64, queries: u64) {
                 ),
             };
             both(clients, &change).await;
+        }
+        for _ in 0..random.below(8) {
+            let change = random.change();
+            let changed = async |client| {
+                let mut rows = text(client, &change).await.rows;
+                rows.sort();
+                rows
+            };
+            assert_eq!(
+                changed(&tide).await,
+                changed(&pg).await,
+                "seed {seed}, round {round}: {change}"
+            );
         }
         match (round + random.below(2)) % 4 {
             0 | 1 => tide.batch_execute("CALL tidelog.flush('r')").await.unwrap(),

@@ -50,6 +50,27 @@ pub(in crate::plan) fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
     }
 }
 
+/// A parameter's type has no modifier, though DataFusion gives it that of a column which it is compared with.
+/// `plain` is what PostgreSQL takes the column's type for there.
+pub(in crate::plan) fn unmodified(expr: Expr, plain: fn(ColumnType) -> ColumnType) -> Expr {
+    use ColumnType::{Bit, Bpchar, Numeric, Varbit, Varchar};
+    match expr {
+        Expr::Placeholder(Placeholder {
+            id,
+            field: Some(field),
+        }) => {
+            let field = match output::column_type(&field) {
+                Ok(ty @ (Numeric(_) | Varchar(_) | Bpchar(_) | Bit(_) | Varbit(_))) => {
+                    Arc::new(plain(ty).field("", true))
+                }
+                _ => field,
+            };
+            Expr::Placeholder(Placeholder::new_with_field(id, Some(field)))
+        }
+        other => other,
+    }
+}
+
 /// A bare string becomes a literal of this type.
 pub(in crate::plan) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
