@@ -192,8 +192,20 @@ fn plan_version(
     };
     let hidden = hides.then(|| (place(SEQ, seq()), place(USER, user())));
 
-    let readers =
-        reader::ColdReaders::new(scan.scope.store.clone(), files.iter().map(|(file, _)| file));
+    let judged = files.len() <= JUDGED_FILES_MAX;
+    let partitioned = files.iter().map(|(file, bounds)| {
+        let sealed = file.sealed();
+        let partitioned = PartitionedFile::new(file.path.clone(), file.bytes)
+            .with_partition_values(vec![ScalarValue::from(file.partition.as_str())])
+            .with_extension(sealed.map_err(|error| DataFusionError::External(Box::new(error)))?);
+        if !judged {
+            return Ok(partitioned);
+        }
+        let statistics = prune::statistics(&scan.table, &held, file, bounds)?;
+        Ok(partitioned.with_statistics(Arc::new(statistics)))
+    });
+    let partitioned: Vec<PartitionedFile> = partitioned.collect::<Result<_>>()?;
+    let readers = reader::ColdReaders::new(scan.scope.store.clone(), partitioned.iter());
     let partition_field = Arc::new(Field::new(USER, DataType::Utf8, false));
     let mut source = ParquetSource::new(
         TableSchema::builder(file_schema)
@@ -224,18 +236,7 @@ fn plan_version(
         .ok_or_else(|| {
             DataFusionError::Internal("Parquet files cannot be projected".to_string())
         })?;
-    let judged = files.len() <= JUDGED_FILES_MAX;
-    let partitioned = files.iter().map(|(file, bounds)| {
-        let partitioned = PartitionedFile::new(file.path.clone(), file.bytes)
-            .with_partition_values(vec![ScalarValue::from(file.partition.as_str())]);
-        if !judged {
-            return Ok(partitioned);
-        }
-        let statistics = prune::statistics(&scan.table, &held, file, bounds)?;
-        Ok(partitioned.with_statistics(Arc::new(statistics)))
-    });
-    let groups = FileGroup::new(partitioned.collect::<Result<_>>()?)
-        .split_files(state.config().target_partitions().max(1));
+    let groups = FileGroup::new(partitioned).split_files(state.config().target_partitions().max(1));
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, source)
         .with_file_groups(groups)
         .build();

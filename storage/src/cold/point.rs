@@ -42,9 +42,8 @@ pub(crate) async fn read_version(
     table: &TableDef,
     seq: Seq,
 ) -> Result<RowVersion, StorageError> {
-    let footer = ColdReader::new(stores.clone(), &file.path, file.bytes)?
-        .footer()
-        .await?;
+    let mut reader = ColdReader::new(stores.clone(), file.sealed()?);
+    let footer = reader.footer().await?.parquet.clone();
     for (group, about) in footer.row_groups().iter().enumerate() {
         if !may_hold(about, seq) {
             continue;
@@ -207,7 +206,7 @@ impl Part<'_> {
     }
 
     async fn load(&self, rows: Range<usize>, whole: bool) -> Result<RecordBatch, StorageError> {
-        let file = ColdReader::new(self.stores.clone(), &self.file.path, self.file.bytes)?;
+        let file = ColdReader::new(self.stores.clone(), self.file.sealed()?);
         let metadata =
             ArrowReaderMetadata::try_new(self.footer.clone(), ArrowReaderOptions::new())?;
         let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(file, metadata)
