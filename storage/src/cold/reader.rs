@@ -116,6 +116,18 @@ impl ColdReader {
         }
     }
 
+    /// A reader of this file, whose footer was read.
+    pub(crate) fn with_footer(
+        stores: Arc<Stores>,
+        file: Sealed,
+        footer: Arc<Footer>,
+    ) -> ColdReader {
+        ColdReader {
+            footer: Some(footer),
+            ..ColdReader::new(stores, file)
+        }
+    }
+
     /// Its footer with the page index.
     pub(crate) async fn footer(&mut self) -> Result<Arc<Footer>> {
         if let Some(footer) = &self.footer {
