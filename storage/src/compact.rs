@@ -44,7 +44,7 @@ const BATCH_BYTES: u64 = 8 << 20;
 
 /// Runs that are merged at the same time and swapped in one batch: where partitions are small, most of the time
 /// is waiting for the disk. Together they take no more memory than a large run.
-const CHUNK_RUNS_MAX: usize = 16;
+const CHUNK_RUNS_MAX: usize = 64;
 const CHUNK_ROWS_MAX: u64 = 128 << 10;
 const CHUNK_BYTES_MAX: u64 = 32 << 20;
 
@@ -198,9 +198,10 @@ impl Flusher {
         outcome
     }
 
-    /// Compacts what the policy says is due.
+    /// Compacts what the policy says is due. It logs what fails, and gives the first of it.
     pub(crate) async fn compact_by_policy(&self) -> Result<(), StorageError> {
         let tables: Vec<Arc<TableDef>> = self.shared.view().tables.values().cloned().collect();
+        let mut failed = None;
         for table in tables {
             let store = table.options.storage.as_deref().unwrap_or_default();
             if !self.cold.outages.may_try(store) {
@@ -223,10 +224,19 @@ impl Flusher {
                     let store = error.failed_store().unwrap_or(store).to_string();
                     self.cold.outages.failed(&store, "compacting", &error);
                 }
-                Err(error) => return Err(error),
+                Err(StorageError::Closed) => return Err(StorageError::Closed),
+                Err(error) => {
+                    tracing::error!(table = table.name, %error, "compacting failed");
+                    let for_all = matches!(error, StorageError::LogFailed(_));
+                    failed = failed.or(Some(error));
+                    // Other tables shall not wait for this one.
+                    if for_all {
+                        break;
+                    }
+                }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -587,9 +587,7 @@ async fn flush_by_policy(flusher: Flusher) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = flusher.run_policy().await {
-            tracing::error!(%error, "flushing failed");
-        }
+        let _logged = flusher.run_policy().await;
     }
 }
 
@@ -611,9 +609,7 @@ async fn compact_by_policy(flusher: Flusher) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = flusher.compact_by_policy().await {
-            tracing::error!(%error, "compacting failed");
-        }
+        let _logged = flusher.compact_by_policy().await;
     }
 }
 

@@ -10,8 +10,8 @@ use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
+use object_store::ObjectStore;
 use object_store::buffered::BufWriter;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
@@ -311,16 +311,7 @@ impl FileWriter {
         let upload = self.parquet.into_inner()?;
         cold.failpoints.reach(Step::FileUnnamed)?;
         let (bytes, sha256, checksums) = upload.complete()?;
-        // A store that answered "done" must also give the file back: its size and its end.
-        let at = object_store::path::Path::parse(&path)
-            .map_err(|error| StorageError::Corrupt(error.to_string()))?;
         cold.failpoints.reach(Step::FileNamed)?;
-        let held = runtime.block_on(cold.stores.head(&at))?.size;
-        if held != bytes {
-            let store = cold.stores.of(&path)?;
-            let reason = format!("it has {held} of the {bytes} bytes of {path}");
-            return Err(StorageError::Store(store.failure(reason)));
-        }
         let mut file = ColdFile {
             path,
             partition: self.partition,
@@ -334,8 +325,16 @@ impl FileWriter {
             order: self.order,
             bounds: Vec::new(),
         };
+        // A store that answered "done" must also give the file back: its end is what lacks first.
+        let store = cold.stores.of(&file.path)?;
         let mut reader = ColdReader::new(cold.stores.clone(), file.sealed()?);
-        let footer = &runtime.block_on(reader.footer())?.parquet;
+        let read = runtime.block_on(reader.footer());
+        let footer = read.map_err(|error| match StorageError::from(error) {
+            StorageError::Corrupt(reason) => store.failure(reason),
+            StorageError::Store(failure) => failure,
+            error => store.failure(error),
+        });
+        let footer = &footer.map_err(StorageError::Store)?.parquet;
         let rows = footer.file_metadata().num_rows();
         if rows != i64::try_from(file.rows).unwrap_or(-1) {
             let reason = format!("{} holds {rows} rows and not {}", file.path, file.rows);

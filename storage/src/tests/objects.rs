@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +29,10 @@ pub(super) struct Switched {
     /// How many bodies it gives as they are, and how many after them with a byte changed.
     pub(super) sound: AtomicUsize,
     pub(super) wrong: AtomicUsize,
+    /// How long it takes to put an object, in milliseconds; how many were on their way at the same time.
+    put_ms: AtomicU64,
+    putting: AtomicUsize,
+    putting_most: AtomicUsize,
 }
 
 impl Switched {
@@ -96,7 +100,12 @@ impl ObjectStore for Switched {
         options: PutOptions,
     ) -> object_store::Result<PutResult> {
         self.check()?;
-        let done = self.inner.put_opts(path, payload, options).await?;
+        let putting = self.putting.fetch_add(1, Ordering::SeqCst) + 1;
+        self.putting_most.fetch_max(putting, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(self.put_ms.load(Ordering::SeqCst))).await;
+        let done = self.inner.put_opts(path, payload, options).await;
+        self.putting.fetch_sub(1, Ordering::SeqCst);
+        let done = done?;
         self.answer(done)
     }
 
@@ -403,6 +412,35 @@ async fn a_row_read_by_key_is_kept_with_those_beside_it() {
         .unwrap()
         .forget(&files);
     assert_eq!(kept(), 0);
+}
+
+/// Flush and compaction of many small partitions wait for a store that is far away at the same time; of large ones, for few.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_go_to_a_slow_store_at_the_same_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Arc::new(Switched::default());
+    let store = Store::open(options(dir.path(), remote(&objects, None))).unwrap();
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let fill = async |round: i64, users: i64, note: &str| {
+        let mut transaction = Transaction::new();
+        for id in 0..users {
+            let alone = user(&format!("user{id}"));
+            transaction.insert(&table, &alone, &row(round, note));
+        }
+        store.commit(transaction).await.unwrap();
+        objects.putting_most.store(0, Ordering::SeqCst);
+        store.flush(table.id).await.unwrap();
+        objects.putting_most.swap(0, Ordering::SeqCst)
+    };
+    objects.put_ms.store(30, Ordering::SeqCst);
+    let at_once = fill(1, 100, "short").await;
+    assert!((32..=64).contains(&at_once), "{at_once}");
+    let at_once = fill(2, 20, &"long".repeat(1 << 20)).await;
+    assert!((4..=8).contains(&at_once), "{at_once}");
+    fill(3, 100, "short").await;
+    store.compact(table.id).await.unwrap();
+    let at_once = objects.putting_most.load(Ordering::SeqCst);
+    assert!((24..=64).contains(&at_once), "{at_once}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
