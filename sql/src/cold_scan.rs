@@ -1,9 +1,10 @@
 //! Cold files as plans: DataFusion's own Parquet source, then visibility and the table's present columns on top.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -42,9 +43,12 @@ use tidelog_storage::{ColumnType, Partition, Seq, TableDef, datum};
 use crate::numbers;
 use crate::provider::{SEQ, Scope, USER, blocking, properties};
 
+mod dead;
 mod prune;
 mod reader;
 mod stored;
+
+use dead::Dead;
 
 /// The URL under which DataFusion's runtime knows the store of cold files.
 pub(crate) const STORE_URL: &str = "tidelog://cold";
@@ -89,11 +93,11 @@ pub(crate) async fn plan(
     let (dead, files) = {
         let (scope, id) = (scan.scope.clone(), scan.table.id);
         blocking(move || {
-            let mut dead = HashSet::new();
+            let mut dead = Vec::new();
             for (file, _) in &files {
                 dead.extend(scope.snapshot.dead_in(id, file)?);
             }
-            Ok((Arc::new(dead), files))
+            Ok((Arc::new(Dead::new(dead)), files))
         })
         .await?
     };
@@ -117,7 +121,7 @@ fn plan_version(
     version: u32,
     files: Vec<(ColdFile, Bounds)>,
     bytes: &[Arc<dyn PhysicalExpr>],
-    dead: &Arc<HashSet<Seq>>,
+    dead: &Arc<Dead>,
     hides: bool,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let layout = scan.table.layouts.get(&version).ok_or_else(|| {
@@ -192,8 +196,20 @@ fn plan_version(
     };
     let hidden = hides.then(|| (place(SEQ, seq()), place(USER, user())));
 
-    let readers =
-        reader::ColdReaders::new(scan.scope.store.clone(), files.iter().map(|(file, _)| file));
+    let judged = files.len() <= JUDGED_FILES_MAX;
+    let partitioned = files.iter().map(|(file, bounds)| {
+        let sealed = file.sealed();
+        let partitioned = PartitionedFile::new(file.path.clone(), file.bytes)
+            .with_partition_values(vec![ScalarValue::from(file.partition.as_str())])
+            .with_extension(sealed.map_err(|error| DataFusionError::External(Box::new(error)))?);
+        if !judged {
+            return Ok(partitioned);
+        }
+        let statistics = prune::statistics(&scan.table, &held, file, bounds)?;
+        Ok(partitioned.with_statistics(Arc::new(statistics)))
+    });
+    let partitioned: Vec<PartitionedFile> = partitioned.collect::<Result<_>>()?;
+    let readers = reader::ColdReaders::new(scan.scope.store.clone(), partitioned.iter());
     let partition_field = Arc::new(Field::new(USER, DataType::Utf8, false));
     let mut source = ParquetSource::new(
         TableSchema::builder(file_schema)
@@ -224,18 +240,7 @@ fn plan_version(
         .ok_or_else(|| {
             DataFusionError::Internal("Parquet files cannot be projected".to_string())
         })?;
-    let judged = files.len() <= JUDGED_FILES_MAX;
-    let partitioned = files.iter().map(|(file, bounds)| {
-        let partitioned = PartitionedFile::new(file.path.clone(), file.bytes)
-            .with_partition_values(vec![ScalarValue::from(file.partition.as_str())]);
-        if !judged {
-            return Ok(partitioned);
-        }
-        let statistics = prune::statistics(&scan.table, &held, file, bounds)?;
-        Ok(partitioned.with_statistics(Arc::new(statistics)))
-    });
-    let groups = FileGroup::new(partitioned.collect::<Result<_>>()?)
-        .split_files(state.config().target_partitions().max(1));
+    let groups = FileGroup::new(partitioned).split_files(state.config().target_partitions().max(1));
     let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, source)
         .with_file_groups(groups)
         .build();
@@ -254,7 +259,7 @@ pub(crate) struct ColdExec {
     scope: Arc<Scope>,
     /// Where `_seq` and `_user` stand in the files' plan, when any version may have to be left out.
     hidden: Option<(usize, usize)>,
-    dead: Arc<HashSet<Seq>>,
+    dead: Arc<Dead>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -264,7 +269,7 @@ impl ColdExec {
         files: Arc<dyn ExecutionPlan>,
         scan: &ColdScan,
         hidden: Option<(usize, usize)>,
-        dead: Arc<HashSet<Seq>>,
+        dead: Arc<Dead>,
     ) -> ColdExec {
         let partitions = files.output_partitioning().partition_count();
         ColdExec {
@@ -422,7 +427,7 @@ struct View {
     table: Arc<TableDef>,
     scope: Arc<Scope>,
     hidden: Option<(usize, usize)>,
-    dead: Arc<HashSet<Seq>>,
+    dead: Arc<Dead>,
     schema: SchemaRef,
     removed: Count,
 }
@@ -448,6 +453,7 @@ impl View {
         let superseding = transaction.supersedes_any(self.table.id);
         let last = self.scope.snapshot.seq();
         let users = users.as_string::<i32>();
+        let mut dead = self.dead.walk();
         let alive = |(row, seq): (usize, &i64)| {
             let seq = Seq::from_i64(*seq).unwrap_or(Seq::ZERO);
             let superseded = || {
@@ -458,14 +464,10 @@ impl View {
                         seq,
                     )
             };
-            seq <= last && !self.dead.contains(&seq) && !superseded()
+            seq <= last && !dead.finds(seq) && !superseded()
         };
-        seqs.as_primitive::<Int64Type>()
-            .values()
-            .iter()
-            .enumerate()
-            .map(alive)
-            .map(Some)
-            .collect()
+        let seqs = seqs.as_primitive::<Int64Type>().values().iter();
+        let alive: BooleanBuffer = seqs.enumerate().map(alive).collect();
+        BooleanArray::new(alive, None)
     }
 }

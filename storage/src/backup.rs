@@ -188,6 +188,26 @@ impl Drop for Checkpoint {
 }
 
 impl Flusher {
+    /// An error where a backup would lie among what it is a backup of.
+    fn refuse_own(&self, url: &str, dir: &FilePath) -> Result<(), StorageError> {
+        let folders = self
+            .cold
+            .stores
+            .all()
+            .filter_map(|store| store.folder.clone());
+        let target = url::real_folder(url);
+        match target.filter(|target| {
+            let holds = |folder: PathBuf| target.starts_with(folder);
+            dir.canonicalize().into_iter().chain(folders).any(holds)
+        }) {
+            None => Ok(()),
+            Some(target) => Err(target::damaged(format!(
+                "\"{}\" cannot be used: it lies in the data directory or in a storage of it",
+                target.display()
+            ))),
+        }
+    }
+
     async fn backup(
         &self,
         url: &str,
@@ -196,6 +216,7 @@ impl Flusher {
     ) -> Result<BackupReport, StorageError> {
         // An erasure would find its rows in the checkpoint again.
         let _one_at_a_time = self.cold.copying.clone().lock_owned().await;
+        self.refuse_own(url, dir)?;
         let target = Target::open(url)?;
         let known = target.numbers().await?;
         if let Some(owner) = target.owner(&known).await?

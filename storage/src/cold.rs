@@ -1,5 +1,6 @@
 //! The cold tier: Parquet files in an object store and the manifest that names them.
 
+pub(crate) mod blocks;
 pub mod bounds;
 pub(crate) mod cache;
 pub(crate) mod claim;
@@ -10,6 +11,7 @@ pub(crate) mod stores;
 pub(crate) mod sweep;
 pub(crate) mod url;
 
+pub use blocks::Sealed;
 pub use reader::{ColdReader, of_file};
 pub use stores::{ColdOptions, DEFAULT_STORE, StoreAt};
 
@@ -37,6 +39,8 @@ pub struct ColdFile {
     pub bytes: u64,
     /// The digits of its SHA-256.
     pub sha256: String,
+    /// The CRC32C of each of its last blocks, its footer in them; those of the blocks before stand in the footer.
+    pub checksums: Vec<u32>,
     /// The schema version it was written with: it holds that layout's columns under their `stored_name`s,
     /// then `_seq` (`Int64`).
     pub schema_version: u32,
@@ -141,6 +145,10 @@ impl ColdFile {
         }
         put_bytes(&mut out, self.path.as_bytes());
         put_bytes(&mut out, self.sha256.as_bytes());
+        put_varint(&mut out, self.checksums.len() as u64);
+        for checksum in &self.checksums {
+            out.extend_from_slice(&checksum.to_be_bytes());
+        }
         out.extend_from_slice(&self.bounds);
         out
     }
@@ -167,6 +175,12 @@ impl ColdFile {
             String::from_utf8(text).map_err(|_| corrupt())
         };
         let (path, sha256) = (text()?, text()?);
+        let mut checksums = Vec::new();
+        for _ in 0..take_varint(&mut value)? {
+            let (checksum, rest) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
+            checksums.push(u32::from_be_bytes(*checksum));
+            value = rest;
+        }
         let schema_version = u32::from_be_bytes(*version);
         Ok(ColdFile {
             path,
@@ -176,6 +190,7 @@ impl ColdFile {
             rows,
             bytes,
             sha256,
+            checksums,
             schema_version,
             order,
             bounds: value.to_vec(),
@@ -362,6 +377,7 @@ mod tests {
             rows: 3,
             bytes: 4,
             sha256: "00ff".to_string(),
+            checksums: vec![7, u32::MAX],
             schema_version: 5,
             order: vec![ColumnId::new(300), ColumnId::new(1)],
             bounds: vec![1, 2, 3],

@@ -15,17 +15,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use futures::TryStreamExt;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::catalog::{ColumnId, TableDef, TableId, TableKind};
-use crate::cold::reader::of_file;
-use crate::cold::{ColdFile, DEFAULT_STORE};
+use crate::cold::{ColdFile, ColdReader, DEFAULT_STORE};
 use crate::commit::{Merged, Request};
 use crate::datum::{ColumnBuilder, to_stored};
-use crate::digest::Source;
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::flush::file::{FileWriter, seq, seqs_of, written_columns};
@@ -46,7 +44,7 @@ const BATCH_BYTES: u64 = 8 << 20;
 
 /// Runs that are merged at the same time and swapped in one batch: where partitions are small, most of the time
 /// is waiting for the disk. Together they take no more memory than a large run.
-const CHUNK_RUNS_MAX: usize = 16;
+const CHUNK_RUNS_MAX: usize = 64;
 const CHUNK_ROWS_MAX: u64 = 128 << 10;
 const CHUNK_BYTES_MAX: u64 = 32 << 20;
 
@@ -200,9 +198,10 @@ impl Flusher {
         outcome
     }
 
-    /// Compacts what the policy says is due.
+    /// Compacts what the policy says is due. It logs what fails, and gives the first of it.
     pub(crate) async fn compact_by_policy(&self) -> Result<(), StorageError> {
         let tables: Vec<Arc<TableDef>> = self.shared.view().tables.values().cloned().collect();
+        let mut failed = None;
         for table in tables {
             let store = table.options.storage.as_deref().unwrap_or_default();
             if !self.cold.outages.may_try(store) {
@@ -225,10 +224,19 @@ impl Flusher {
                     let store = error.failed_store().unwrap_or(store).to_string();
                     self.cold.outages.failed(&store, "compacting", &error);
                 }
-                Err(error) => return Err(error),
+                Err(StorageError::Closed) => return Err(StorageError::Closed),
+                Err(error) => {
+                    tracing::error!(table = table.name, %error, "compacting failed");
+                    let for_all = matches!(error, StorageError::LogFailed(_));
+                    failed = failed.or(Some(error));
+                    // Other tables shall not wait for this one.
+                    if for_all {
+                        break;
+                    }
+                }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
 
@@ -379,11 +387,9 @@ fn read(
     sink: &mut dyn FnMut(RecordBatch) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let lacks = |what: &str| StorageError::Corrupt(format!("{} has no column {what}", file.path));
-    // What is written anew would have a digest of its own, whatever befell the file since.
-    let source = Source::of(Arc::new(cold.stores.uncached()), file)?;
-    let copy = runtime.block_on(source.fetch(file, &cold.scratch))?;
-    let unreadable = |error| of_file(&file.path, error);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(copy).map_err(unreadable)?;
+    // It is read once; what others read often shall stay in the cache.
+    let reader = ColdReader::new(Arc::new(cold.stores.uncached()), file.sealed()?);
+    let reader = runtime.block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
     let held = reader.schema().clone();
     let columns: Vec<_> = (written_columns(table).into_iter())
         .filter_map(|id| table.index_of(id).map(|index| &table.columns[index]))
@@ -397,12 +403,11 @@ fn read(
     let bytes: i64 = groups.iter().map(|group| group.total_byte_size()).sum();
     let row_bytes = u64::try_from(bytes).unwrap_or(0) / file.rows.max(1);
     let batch_rows = (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS);
-    let reader = reader
+    let mut reader = reader
         .with_projection(mask)
         .with_batch_size(usize::try_from(batch_rows).expect("it is at most BATCH_ROWS"))
         .build()?;
-    for batch in reader {
-        let batch = batch?;
+    while let Some(batch) = runtime.block_on(reader.try_next())? {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
         for column in &columns {
             arrays.push(match batch.column_by_name(&column.stored_name) {

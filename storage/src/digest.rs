@@ -10,7 +10,6 @@ use tokio::io::AsyncWriteExt;
 
 use crate::cold::ColdFile;
 use crate::error::StorageError;
-use crate::scratch;
 
 /// A SHA-256 on its way.
 #[derive(Default)]
@@ -64,26 +63,6 @@ impl Source {
             }
         }
         Ok(digest.end())
-    }
-
-    /// The contents of a cold file, if they are what was written, to read at leisure: a file in the folder `scratch` that has no
-    /// name. Reading them a second time from the store, or from a cache, might give others.
-    ///
-    /// `Corrupt` when they are not.
-    pub(crate) async fn fetch(
-        &self,
-        file: &ColdFile,
-        scratch: &std::path::Path,
-    ) -> Result<std::fs::File, StorageError> {
-        let copy = scratch::unnamed(scratch)?;
-        let mut writer = tokio::fs::File::from_std(copy.try_clone()?);
-        let (bytes, sha256) = self.read(Some(&mut writer)).await?;
-        writer.flush().await?;
-        if (bytes, &sha256) != (file.bytes, &file.sha256) {
-            let what = format!("{} does not have the bytes that were written", file.path);
-            return Err(StorageError::Corrupt(what));
-        }
-        Ok(copy)
     }
 
     /// Whether the file has the bytes that were written.

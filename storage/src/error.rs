@@ -87,6 +87,18 @@ impl StorageError {
         )
     }
 
+    /// What an error of a library is about, however deep inside: a store that failed, or bytes that are not those that were
+    /// written.
+    pub fn inside(error: &(dyn std::error::Error + 'static)) -> Option<StorageError> {
+        if let Some(failure) = StoreFailure::inside(error) {
+            return Some(StorageError::Store(failure.clone()));
+        }
+        causes(error).find_map(|error| match error.downcast_ref::<StorageError>() {
+            Some(StorageError::Corrupt(what)) => Some(StorageError::Corrupt(what.clone())),
+            _ => None,
+        })
+    }
+
     /// The name of the store that failed, if it is known.
     pub(crate) fn failed_store(&self) -> Option<&str> {
         match self {
@@ -107,45 +119,38 @@ pub struct StoreFailure {
 
 impl StoreFailure {
     /// The failure that an error is about, however deep inside.
-    pub fn inside<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a StoreFailure> {
-        let mut at = Some(error);
-        while let Some(error) = at {
-            if let Some(failure) = error.downcast_ref::<StoreFailure>() {
-                return Some(failure);
-            }
-            if let Some(StorageError::Store(failure)) = error.downcast_ref::<StorageError>() {
-                return Some(failure);
-            }
-            at = error.source();
-        }
-        None
+    pub(crate) fn inside<'a>(
+        error: &'a (dyn std::error::Error + 'static),
+    ) -> Option<&'a StoreFailure> {
+        causes(error).find_map(|error| match error.downcast_ref::<StorageError>() {
+            Some(StorageError::Store(failure)) => Some(failure),
+            _ => error.downcast_ref::<StoreFailure>(),
+        })
     }
+}
+
+/// The error and those that it came from.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 impl From<object_store::Error> for StorageError {
     fn from(error: object_store::Error) -> StorageError {
-        match StoreFailure::inside(&error) {
-            Some(failure) => StorageError::Store(failure.clone()),
-            None => StorageError::Object(error),
-        }
+        StorageError::inside(&error).unwrap_or(StorageError::Object(error))
     }
 }
 
 impl From<parquet::errors::ParquetError> for StorageError {
     fn from(error: parquet::errors::ParquetError) -> StorageError {
-        match StoreFailure::inside(&error) {
-            Some(failure) => StorageError::Store(failure.clone()),
-            None => StorageError::Parquet(error),
-        }
+        StorageError::inside(&error).unwrap_or(StorageError::Parquet(error))
     }
 }
 
 impl From<std::io::Error> for StorageError {
     fn from(error: std::io::Error) -> StorageError {
-        match StoreFailure::inside(&error) {
-            Some(failure) => StorageError::Store(failure.clone()),
-            None => StorageError::Io(error),
-        }
+        StorageError::inside(&error).unwrap_or(StorageError::Io(error))
     }
 }
 

@@ -35,6 +35,10 @@ const CHUNK_PARTITIONS_MAX: usize = 512;
 const CHUNK_ROWS_MAX: u64 = 1 << 20;
 /// Files that are written or synced at the same time.
 const WRITERS: usize = 8;
+/// The same where most of the time is waiting for a store that is far away, as long as they are small:
+const WRITERS_FAR: usize = 64;
+/// so many bytes of records in all of them.
+const WRITERS_FAR_BYTES: u64 = 32 << 20;
 /// The policy leaves partitions with fewer unflushed rows hot, however old: they are not worth a file.
 pub const WORTH_A_FILE_ROWS: u64 = 1000;
 
@@ -170,9 +174,20 @@ impl Flusher {
         report: &mut FlushReport,
     ) -> Result<(), StorageError> {
         // Writers take the next partition as they get free; most of their time is waiting for the disk.
+        let store = table.options.storage.as_deref().unwrap_or_default();
+        let writers = match self.cold.stores.get(store)?.folder {
+            Some(_) => WRITERS,
+            None => {
+                let largest = chunk.iter().map(|(_, state)| state.unflushed_bytes).max();
+                let small = WRITERS_FAR_BYTES / largest.unwrap_or(0).max(1);
+                usize::try_from(small)
+                    .unwrap_or(usize::MAX)
+                    .clamp(WRITERS, WRITERS_FAR)
+            }
+        };
         let chunk = Arc::new(chunk);
         let next = Arc::new(AtomicUsize::new(0));
-        let writers: Vec<_> = (0..WRITERS.min(chunk.len()))
+        let writers: Vec<_> = (0..writers.min(chunk.len()))
             .map(|_| {
                 let (chunk, next) = (chunk.clone(), next.clone());
                 let (snapshot, table, flusher) = (snapshot.clone(), table.clone(), self.clone());
@@ -254,10 +269,11 @@ impl Flusher {
         Ok(())
     }
 
-    /// Flushes what the policy says is due.
+    /// Flushes what the policy says is due. It logs what fails, and gives the first of it.
     pub(crate) async fn run_policy(&self) -> Result<(), StorageError> {
         let now_ms = self.shared.generator.now_ms();
         let tables: Vec<Arc<TableDef>> = self.shared.view().tables.values().cloned().collect();
+        let mut failed = None;
         for table in tables
             .iter()
             .filter(|table| table.kind != TableKind::Stream)
@@ -289,10 +305,19 @@ impl Flusher {
                 Err(error) if error.is_of_store() => {
                     self.cold.outages.failed(store, "flushing", &error);
                 }
-                Err(error) => return Err(error),
+                Err(StorageError::Closed) => return Err(StorageError::Closed),
+                Err(error) => {
+                    tracing::error!(table = table.name, %error, "flushing failed");
+                    let for_all = matches!(error, StorageError::LogFailed(_));
+                    failed = failed.or(Some(error));
+                    // Other tables shall not wait for this one.
+                    if for_all {
+                        break;
+                    }
+                }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::backup;
 use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
 use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
 use crate::cold::stores::{Stores, sync_name};
-use crate::cold::{ColdOptions, ColdReader, point, wait};
+use crate::cold::{ColdOptions, ColdReader, Sealed, point, wait};
 use crate::commit::garbage::Garbage;
 use crate::commit::{self, Request, Shared, ddl, large, view_of};
 use crate::compact::{self, CompactReport};
@@ -408,12 +408,15 @@ impl Store {
     }
 
     /// A cold file for Parquet's readers. Its footer is kept in memory.
-    pub fn cold_reader(&self, path: &str, bytes: u64) -> Result<ColdReader, StorageError> {
-        ColdReader::new(self.flusher.cold.stores.clone(), path, bytes)
+    pub fn cold_reader(&self, file: Sealed) -> ColdReader {
+        ColdReader::new(self.flusher.cold.stores.clone(), file)
     }
 
-    /// The whole contents of cold files of these sizes, in their order; meant for small ones.
-    pub async fn read_files(&self, files: Vec<(String, u64)>) -> Result<Vec<Bytes>, StorageError> {
+    /// The whole contents of cold files, in their order; meant for small ones.
+    ///
+    /// # Errors
+    /// `Corrupt` when a file does not have the bytes that were written.
+    pub async fn read_files(&self, files: Vec<Sealed>) -> Result<Vec<Bytes>, StorageError> {
         self.flusher.cold.stores.read_whole(files).await
     }
 
@@ -588,9 +591,7 @@ async fn flush_by_policy(flusher: Flusher) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = flusher.run_policy().await {
-            tracing::error!(%error, "flushing failed");
-        }
+        let _logged = flusher.run_policy().await;
     }
 }
 
@@ -612,9 +613,7 @@ async fn compact_by_policy(flusher: Flusher) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = flusher.compact_by_policy().await {
-            tracing::error!(%error, "compacting failed");
-        }
+        let _logged = flusher.compact_by_policy().await;
     }
 }
 

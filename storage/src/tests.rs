@@ -13,6 +13,7 @@ mod model;
 mod objects;
 mod reads;
 mod trim;
+mod wrong_bytes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

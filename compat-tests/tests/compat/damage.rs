@@ -104,6 +104,90 @@ fn bytes_that_changed_in_a_cold_file_are_told_and_not_handed_on() {
     assert_eq!(check(&server.data(), &[]).0, 0);
 }
 
+/// A wrong byte anywhere in a file, of which the server knows nothing yet: whoever reads where it stands is told so, and nobody
+/// is handed it.
+#[test]
+fn no_query_shows_a_byte_that_changed_in_a_cold_file() {
+    let mut server = Server::start();
+    server.peer().run(
+        "CREATE TABLE t (id int8 PRIMARY KEY, room int4, body text) WITH (resume_window = '1ms', history_window = '1d');
+         CREATE INDEX ON t (room);
+         INSERT INTO t SELECT g, g % 999, md5(g::text) || md5((g + 1)::text) FROM generate_series(1, 30000) g;
+         CALL tidelog.flush('t'); CALL tidelog.trim();
+         CREATE TABLE small (id int8 PRIMARY KEY, body text);
+         INSERT INTO small VALUES (1, 'one'); CALL tidelog.flush('small');",
+    );
+    let seq = server.peer().value("SELECT max(_seq) FROM t");
+    let queries = [
+        "SELECT count(*), sum(id), sum(room), md5(string_agg(body, '' ORDER BY id)) FROM t"
+            .to_string(),
+        "SELECT id, body FROM t WHERE id IN (1, 17000)".to_string(),
+        "SELECT id, body FROM t WHERE room = 7 ORDER BY id".to_string(),
+        format!("SELECT sum(room), max(body) FROM t AS OF SEQ {seq}"),
+        "SELECT count(*) FROM t WHERE body = 'nobody'".to_string(),
+        "UPDATE t SET room = room WHERE id = 400 RETURNING id, body; ROLLBACK".to_string(),
+    ];
+    let answer = |peer: &tidelog_compat_tests::Peer, query: &str| {
+        peer.try_run(&format!("\\set VERBOSITY verbose\nBEGIN; {query};"))
+    };
+    let peer = server.peer();
+    let right: Vec<_> = queries
+        .iter()
+        .map(|query| answer(&peer, query).unwrap())
+        .collect();
+    let parquet = ending(&server.data().join("cold"), ".parquet");
+    let [large, small] = parquet.try_into().unwrap();
+    let (large, small) = match large.contains("/t-") {
+        true => (large, small),
+        false => (small, large),
+    };
+    let whole = std::fs::read(&large).unwrap();
+    assert!(whole.len() > 600_000, "{}", whole.len());
+    let (mut refused, places) = ([0; 6], 12);
+    for place in 0..=places {
+        server.kill();
+        // The last is in the footer.
+        flip(&large, |length| {
+            (length * place / places).clamp(4, length - 9)
+        });
+        server.start_again();
+        let peer = server.peer();
+        for (at, query) in queries.iter().enumerate() {
+            match answer(&peer, query) {
+                Ok(told) => assert_eq!(told, right[at], "place {place}: {query}"),
+                Err(error) => {
+                    assert!(
+                        error.contains("XX001")
+                            && error.contains(".parquet does not have the bytes that were written"),
+                        "place {place}: {query}: {error}"
+                    );
+                    refused[at] += 1;
+                }
+            }
+        }
+        std::fs::write(&large, &whole).unwrap();
+        for (at, query) in queries.iter().enumerate() {
+            assert_eq!(
+                answer(&peer, query).unwrap(),
+                right[at],
+                "place {place}: {query}"
+            );
+        }
+    }
+    // The first reads all of it; every other one at least what the footer says.
+    assert!(
+        refused[0] > places - 2 && refused.iter().all(|refused| *refused > 0),
+        "{refused:?}"
+    );
+    flip(&small, |length| length / 2);
+    let told = server.peer().try_run("SELECT * FROM small;");
+    assert!(
+        told.as_ref()
+            .is_err_and(|error| error.contains("does not have the bytes")),
+        "{told:?}"
+    );
+}
+
 #[test]
 fn check_says_what_it_was_not_told_of() {
     let cold = tempfile::tempdir().unwrap();

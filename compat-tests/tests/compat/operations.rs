@@ -542,6 +542,74 @@ async fn a_large_commit_beside_small_ones() {
     assert_eq!(server.peer().value("SELECT count(*) FROM large"), "100000");
 }
 
+/// A backup among what it is a backup of would go with it, and storages that are one place are none that a server starts with.
+#[test]
+fn backups_and_restores_are_put_where_they_last() {
+    let cold = tempfile::tempdir().unwrap();
+    let cold = cold.path().canonicalize().unwrap();
+    let named = format!("far={}", cold.display());
+    let server = Server::start_with(&["--storage", &named]);
+    let peer = server.peer();
+    peer.run("CREATE TABLE t (id int4); INSERT INTO t VALUES (1); CALL tidelog.flush('t');");
+    let data = server.data().canonicalize().unwrap();
+    let link = cold
+        .parent()
+        .unwrap()
+        .join(format!("{}.link", cold.file_name().unwrap().display()));
+    std::os::unix::fs::symlink(&data, &link).unwrap();
+    let before = files(&data).len();
+    for place in [
+        format!("{}", data.display()),
+        format!("{}/hot", data.display()),
+        format!("file://{}/cold/a/b", data.display()),
+        format!("{}/further", link.display()),
+        format!("{}/backups", cold.display()),
+    ] {
+        let error = peer.try_run(&format!("CALL tidelog.backup('{place}');"));
+        assert!(
+            error
+                .as_ref()
+                .is_err_and(|error| error.contains("it lies in the data directory")),
+            "{place}: {error:?}"
+        );
+    }
+    std::fs::remove_file(link).unwrap();
+    assert!(files(&data).len() <= before + 1 && !data.join("further").exists());
+    assert!(!data.join("cold/a").exists() && !cold.join("backups").exists());
+    // A folder that only begins with its name is another.
+    let beside = format!("{}.backups", data.display());
+    peer.run(&format!("CALL tidelog.backup('{beside}');"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let (to, place) = (folder.path().join("data"), folder.path().join("cold"));
+    let (to, place) = (to.to_str().unwrap(), place.to_str().unwrap());
+    let restore = |storage: &str| {
+        let arguments = [
+            "restore",
+            &beside,
+            "--cold",
+            place,
+            "--storage",
+            storage,
+            "--data-dir",
+            to,
+        ];
+        tidelog(&arguments).output().unwrap()
+    };
+    let refused = restore(&format!("far={place}"));
+    assert!(
+        !refused.status.success()
+            && said(&refused).contains("give each storage a prefix of its own"),
+        "{}",
+        said(&refused)
+    );
+    assert!(!Path::new(to).exists() && files(Path::new(place)).is_empty());
+    let far = format!("far={}/far", folder.path().display());
+    assert!(restore(&far).status.success());
+    let restored = Server::start_on_with(Path::new(to), &["--cold", place, "--storage", &far], &[]);
+    assert_eq!(restored.peer().value("SELECT id FROM t"), "1");
+}
+
 /// Cold files in one place of an S3 server and backups in another; restored into a third.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_may_lie_in_object_stores() {

@@ -18,7 +18,7 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tidelog_storage::cold::{ColdFile, ColdReader, of_file};
+use tidelog_storage::cold::{ColdReader, Sealed, of_file};
 use tidelog_storage::{StorageError, Store};
 use tokio::sync::OnceCell;
 
@@ -37,11 +37,11 @@ impl ColdReaders {
     /// `files` in the order in which they will be read.
     pub(super) fn new<'a>(
         store: Arc<Store>,
-        files: impl Iterator<Item = &'a ColdFile>,
+        files: impl Iterator<Item = &'a PartitionedFile>,
     ) -> ColdReaders {
-        let small: Vec<_> = files
-            .filter(|file| file.bytes <= SMALL_BYTES)
-            .map(|file| (Path::from(file.path.as_str()), file.bytes))
+        let small: Vec<Sealed> = files
+            .filter(|file| file.object_meta.size <= SMALL_BYTES)
+            .filter_map(|file| file.extensions.get::<Sealed>().cloned())
             .collect();
         let mut batches = HashMap::with_capacity(small.len());
         for files in small.chunks(BATCH_FILES) {
@@ -49,7 +49,8 @@ impl ColdReaders {
                 files: files.to_vec(),
                 fetched: OnceCell::new(),
             });
-            batches.extend(files.iter().map(|(path, _)| (path.clone(), batch.clone())));
+            let paths = files.iter().map(|file| file.path().clone());
+            batches.extend(paths.map(|path| (path, batch.clone())));
         }
         ColdReaders {
             store,
@@ -72,19 +73,20 @@ impl ParquetFileReaderFactory for ColdReaders {
         _: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let (path, size) = (file.object_meta.location, file.object_meta.size);
-        let Some(batch) = self.small.get(&path) else {
-            let reader = self.store.cold_reader(path.as_ref(), size);
+        let sealed = file.extensions.get::<Sealed>().ok_or_else(|| {
+            let path = &file.object_meta.location;
+            DataFusionError::Internal(format!("{path} came without its checksums"))
+        })?;
+        let Some(batch) = self.small.get(sealed.path()) else {
             return Ok(Box::new(LargeFile {
-                metrics: ParquetFileMetrics::new(partition, path.as_ref(), metrics),
-                size,
-                reader: reader.map_err(|error| DataFusionError::External(Box::new(error)))?,
+                metrics: ParquetFileMetrics::new(partition, sealed.path().as_ref(), metrics),
+                size: file.object_meta.size,
+                reader: self.store.cold_reader(sealed.clone()),
             }));
         };
         Ok(Box::new(SmallFile {
             store: self.store.clone(),
-            path,
-            size,
+            file: sealed.clone(),
             batch: batch.clone(),
             bytes: None,
             scanned: MetricBuilder::new(metrics).counter("bytes_scanned", partition),
@@ -95,7 +97,7 @@ impl ParquetFileReaderFactory for ColdReaders {
 /// Files that are fetched together, when the first of them is asked for.
 #[derive(Debug)]
 struct Batch {
-    files: Vec<(Path, u64)>,
+    files: Vec<Sealed>,
     fetched: OnceCell<Mutex<HashMap<Path, Bytes>>>,
 }
 
@@ -103,17 +105,9 @@ impl Batch {
     /// Gives a file's bytes once, so that a long scan does not hold what it has read.
     async fn take(&self, store: &Store, path: &Path) -> ParquetResult<Option<Bytes>> {
         let fetch = || async {
-            let files = self
-                .files
-                .iter()
-                .map(|(path, size)| (path.to_string(), *size));
-            let bytes = store.read_files(files.collect()).await.map_err(external)?;
-            let files = self
-                .files
-                .iter()
-                .map(|(path, _)| path.clone())
-                .zip(bytes)
-                .collect();
+            let bytes = store.read_files(self.files.clone()).await;
+            let paths = self.files.iter().map(|file| file.path().clone());
+            let files = paths.zip(bytes.map_err(external)?).collect();
             Ok::<_, ParquetError>(Mutex::new(files))
         };
         let fetched = self.fetched.get_or_try_init(fetch).await?;
@@ -123,8 +117,7 @@ impl Batch {
 
 struct SmallFile {
     store: Arc<Store>,
-    path: Path,
-    size: u64,
+    file: Sealed,
     batch: Arc<Batch>,
     bytes: Option<Bytes>,
     scanned: Count,
@@ -134,12 +127,11 @@ impl SmallFile {
     async fn bytes(&mut self) -> ParquetResult<&Bytes> {
         let bytes = match self.bytes.take() {
             Some(bytes) => bytes,
-            None => match self.batch.take(&self.store, &self.path).await? {
+            None => match self.batch.take(&self.store, self.file.path()).await? {
                 Some(bytes) => bytes,
                 None => {
-                    let file = vec![(self.path.to_string(), self.size)];
-                    let mut files = self.store.read_files(file).await.map_err(external)?;
-                    files.pop().unwrap_or_default()
+                    let files = self.store.read_files(vec![self.file.clone()]).await;
+                    files.map_err(external)?.pop().unwrap_or_default()
                 }
             },
         };
@@ -156,7 +148,8 @@ impl AsyncFileReader for SmallFile {
             let (start, end) = (range.start as usize, range.end as usize);
             if start > end || end > bytes.len() {
                 let message = format!("{start}..{end} of a file of {} bytes", bytes.len());
-                return Err(of_file(self.path.as_ref(), ParquetError::EOF(message)));
+                let error = ParquetError::EOF(message);
+                return Err(of_file(self.file.path().as_ref(), error));
             }
             Ok(bytes.slice(start..end))
         }
@@ -175,9 +168,8 @@ impl AsyncFileReader for SmallFile {
                     .with_offset_index_policy(options.offset_index_policy());
             }
             let footer = reader.parse_and_finish(self.bytes().await?);
-            Ok(Arc::new(
-                footer.map_err(|error| of_file(self.path.as_ref(), error))?,
-            ))
+            let named = |error| of_file(self.file.path().as_ref(), error);
+            Ok(Arc::new(footer.map_err(named)?))
         }
         .boxed()
     }

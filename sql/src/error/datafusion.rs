@@ -3,7 +3,6 @@
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use tidelog_storage::StorageError;
-use tidelog_storage::error::StoreFailure;
 
 use super::{ErrorKind, SqlError, from_arrow};
 
@@ -15,8 +14,8 @@ pub(crate) const VALUES_MISMATCH: &str = "VALUES types cannot be matched";
 
 /// What went wrong in DataFusion, as PostgreSQL would say it.
 pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
-    if let Some(failure) = StoreFailure::inside(&error) {
-        return SqlError::new(ErrorKind::IoError, failure.to_string());
+    if let Some(error) = StorageError::inside(&error) {
+        return error.into();
     }
     match error.find_root() {
         DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {

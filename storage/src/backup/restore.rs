@@ -93,6 +93,15 @@ impl Making {
         let (part, cold) = (self.part.clone(), cold.clone());
         let stores = blocking(move || Stores::open(&cold, &part)).await?;
         let stores = self.stores.insert(Arc::new(stores)).clone();
+        let cold_paths = (contents.files.iter()).filter_map(|file| file.path.strip_prefix("cold/"));
+        for name in cold_paths.map(|path| split(path).0) {
+            if Stores::get(&stores, name).is_err() {
+                return Err(damaged(format!(
+                    "backup {number} has files of the storage \"{name}\": say where they go, by --storage {name}=URL"
+                )));
+            }
+        }
+        self.claim(&stores).await?;
         let mut copies = Vec::with_capacity(contents.files.len());
         for file in &contents.files {
             let place = match file.path.split_once('/') {
@@ -100,7 +109,6 @@ impl Making {
                     Place::Hot(self.part.join("hot").join(name))
                 }
                 Some(("cold", path)) => {
-                    self.claim(&stores, number, split(path).0).await?;
                     self.written.push(path.to_string());
                     Place::Cold(&stores, path)
                 }
@@ -121,23 +129,12 @@ impl Making {
         .await
     }
 
-    /// Marks a store as the new database's, before anything is written to it.
-    async fn claim(
-        &mut self,
-        stores: &Stores,
-        number: u64,
-        name: &str,
-    ) -> Result<(), StorageError> {
-        if self.claimed.contains(name) {
-            return Ok(());
+    /// Marks all stores as the new database's, before anything is written to one: it will be started with all of them.
+    async fn claim(&mut self, stores: &Stores) -> Result<(), StorageError> {
+        for store in stores.all() {
+            store.claim(&self.id, &[]).await?;
+            self.claimed.insert(store.name.clone());
         }
-        let Ok(store) = stores.get(name) else {
-            return Err(damaged(format!(
-                "backup {number} has files of the storage \"{name}\": say where they go, by --storage {name}=URL"
-            )));
-        };
-        store.claim(&self.id, &[]).await?;
-        self.claimed.insert(name.to_string());
         Ok(())
     }
 

@@ -156,7 +156,7 @@ impl Checker<'_> {
             let what = format!("{} does not have the bytes that were written", file.path);
             self.report.find(Invariant::FilesAgree, scope.place(), what);
         }
-        let reader = ColdReader::new(self.stores.clone(), &file.path, bytes)?;
+        let reader = ColdReader::new(self.stores.clone(), file.sealed()?);
         let builder = (self.runtime).block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
         let rows = builder.metadata().file_metadata().num_rows();
         let table = scope.table.clone();

@@ -1,8 +1,8 @@
-//! What is kept of cold files in memory: their footers, rows that were read by key with those beside them, and blocks of
+//! What is kept of cold files in memory: their footers, rows that were read by key with those beside them, and spans of
 //! files that lie far away.
 //!
 //! Guarantees: it never takes more than its bytes. A cold file never changes, so an entry is never stale; entries of
-//! removed files go. Does not: keep blocks of local files, which the operating system does.
+//! removed files go. Does not: keep spans of local files, which the operating system does.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
@@ -11,14 +11,14 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use parquet::file::metadata::ParquetMetaData;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-/// Bytes of a block: small enough for a point read, large enough that a scan does not drown in them.
-const BLOCK_BYTES: u64 = 256 << 10;
-/// Neighbouring blocks that one request fetches.
-const RUN_BLOCKS: u64 = 32;
+use super::blocks::SPAN_BYTES;
+use super::reader::Footer;
+
+/// Neighbouring spans that one request fetches.
+const RUN_SPANS: u64 = 32;
 /// Requests for one read at the same time.
 const FETCHES: usize = 8;
 /// What an entry costs beside its value.
@@ -33,7 +33,7 @@ struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Part {
     Footer,
-    Block(u64),
+    Span(u64),
     Rows(RowsAt),
 }
 
@@ -50,8 +50,8 @@ pub(crate) struct RowsAt {
 
 #[derive(Clone)]
 enum Entry {
-    Footer(Arc<ParquetMetaData>),
-    Block(Bytes),
+    Footer(Arc<Footer>),
+    Span(Bytes),
     Rows(RecordBatch),
 }
 
@@ -62,14 +62,14 @@ impl Weighter<Key, Entry> for Bytewise {
     fn weight(&self, key: &Key, entry: &Entry) -> u64 {
         let value = match entry {
             Entry::Footer(footer) => footer.memory_size(),
-            Entry::Block(bytes) => bytes.len(),
+            Entry::Span(bytes) => bytes.len(),
             Entry::Rows(rows) => rows.get_array_memory_size(),
         };
         (value + key.path.len() + ENTRY_BYTES) as u64
     }
 }
 
-/// Footers, rows and blocks by path.
+/// Footers, rows and spans by path.
 pub(crate) struct ColdCache {
     entries: Cache<Key, Entry, Bytewise>,
     bytes: u64,
@@ -85,7 +85,7 @@ impl std::fmt::Debug for ColdCache {
 
 impl ColdCache {
     pub(crate) fn new(bytes: u64) -> ColdCache {
-        let entries = usize::try_from(bytes / BLOCK_BYTES)
+        let entries = usize::try_from(bytes / SPAN_BYTES)
             .unwrap_or(usize::MAX)
             .max(16);
         ColdCache {
@@ -106,8 +106,8 @@ impl ColdCache {
     pub(crate) async fn footer<E>(
         &self,
         path: &str,
-        load: impl Future<Output = Result<Arc<ParquetMetaData>, E>>,
-    ) -> Result<Arc<ParquetMetaData>, E> {
+        load: impl Future<Output = Result<Arc<Footer>, E>>,
+    ) -> Result<Arc<Footer>, E> {
         let key = Key {
             path: path.into(),
             part: Part::Footer,
@@ -139,7 +139,7 @@ impl ColdCache {
         Ok(rows)
     }
 
-    /// Parts of a file; what is not here is fetched in whole blocks. As with `get_range` of a store, a range that
+    /// Parts of a file; what is not here is fetched in whole spans. As with `get_range` of a store, a range that
     /// goes past the file's end gives what there is.
     pub(crate) async fn ranges<E, F: Future<Output = Result<Bytes, E>>>(
         &self,
@@ -148,47 +148,44 @@ impl ColdCache {
         fetch: impl Fn(Range<u64>) -> F,
     ) -> Result<Vec<Bytes>, E> {
         let path: Arc<str> = path.into();
-        let key = |block: u64| Key {
+        let key = |span: u64| Key {
             path: path.clone(),
-            part: Part::Block(block),
+            part: Part::Span(span),
         };
         let wanted: BTreeSet<u64> = (ranges.iter().filter(|range| range.start < range.end))
-            .flat_map(|range| range.start / BLOCK_BYTES..=(range.end - 1) / BLOCK_BYTES)
+            .flat_map(|range| range.start / SPAN_BYTES..=(range.end - 1) / SPAN_BYTES)
             .collect();
-        let mut blocks: BTreeMap<u64, Bytes> = BTreeMap::new();
+        let mut spans: BTreeMap<u64, Bytes> = BTreeMap::new();
         let mut missing: Vec<Range<u64>> = Vec::new();
-        for block in wanted {
-            if let Some(Entry::Block(bytes)) = self.entries.get(&key(block)) {
-                blocks.insert(block, bytes);
+        for span in wanted {
+            if let Some(Entry::Span(bytes)) = self.entries.get(&key(span)) {
+                spans.insert(span, bytes);
                 continue;
             }
             match missing.last_mut() {
-                Some(run) if run.end == block && run.end - run.start < RUN_BLOCKS => run.end += 1,
-                _ => missing.push(block..block + 1),
+                Some(run) if run.end == span && run.end - run.start < RUN_SPANS => run.end += 1,
+                _ => missing.push(span..span + 1),
             }
         }
         let fetched: Vec<(Range<u64>, Bytes)> = stream::iter(missing)
             .map(|run| {
-                let bytes = fetch(run.start * BLOCK_BYTES..run.end * BLOCK_BYTES);
+                let bytes = fetch(run.start * SPAN_BYTES..run.end * SPAN_BYTES);
                 async move { Ok::<_, E>((run, bytes.await?)) }
             })
             .buffered(FETCHES)
             .try_collect()
             .await?;
         for (run, bytes) in fetched {
-            for (at, block) in run.enumerate() {
-                let from = (at as u64 * BLOCK_BYTES).min(bytes.len() as u64) as usize;
-                let to = (from + BLOCK_BYTES as usize).min(bytes.len());
-                // A copy: a slice would keep the whole run in memory for as long as one of its blocks is here.
+            for (at, span) in run.enumerate() {
+                let from = (at as u64 * SPAN_BYTES).min(bytes.len() as u64) as usize;
+                let to = (from + SPAN_BYTES as usize).min(bytes.len());
+                // A copy: a slice would keep the whole run in memory for as long as one of its spans is here.
                 let bytes = Bytes::copy_from_slice(&bytes[from..to]);
-                self.entries.insert(key(block), Entry::Block(bytes.clone()));
-                blocks.insert(block, bytes);
+                self.entries.insert(key(span), Entry::Span(bytes.clone()));
+                spans.insert(span, bytes);
             }
         }
-        Ok(ranges
-            .iter()
-            .map(|range| assemble(&blocks, range))
-            .collect())
+        Ok(ranges.iter().map(|range| assemble(&spans, range)).collect())
     }
 
     /// Drops what is kept of these files.
@@ -203,24 +200,24 @@ impl ColdCache {
     }
 }
 
-fn assemble(blocks: &BTreeMap<u64, Bytes>, range: &Range<u64>) -> Bytes {
+fn assemble(spans: &BTreeMap<u64, Bytes>, range: &Range<u64>) -> Bytes {
     if range.start >= range.end {
         return Bytes::new();
     }
-    let part = |block: u64| {
-        let bytes = blocks.get(&block).cloned().unwrap_or_default();
-        let start = block * BLOCK_BYTES;
+    let part = |span: u64| {
+        let bytes = spans.get(&span).cloned().unwrap_or_default();
+        let start = span * SPAN_BYTES;
         let from = (range.start.saturating_sub(start) as usize).min(bytes.len());
-        let to = (range.end.saturating_sub(start).min(BLOCK_BYTES) as usize).min(bytes.len());
+        let to = (range.end.saturating_sub(start).min(SPAN_BYTES) as usize).min(bytes.len());
         bytes.slice(from..to.max(from))
     };
-    let (first, last) = (range.start / BLOCK_BYTES, (range.end - 1) / BLOCK_BYTES);
+    let (first, last) = (range.start / SPAN_BYTES, (range.end - 1) / SPAN_BYTES);
     if first == last {
         return part(first);
     }
     let mut bytes = Vec::with_capacity((range.end - range.start) as usize);
-    for block in first..=last {
-        bytes.extend_from_slice(&part(block));
+    for span in first..=last {
+        bytes.extend_from_slice(&part(span));
     }
     bytes.into()
 }
@@ -260,13 +257,10 @@ mod tests {
                 assert_eq!(part, &file[range.start as usize..end], "{range:?}");
             }
         }
-        let (first, blocks) = (fetched.load(Ordering::SeqCst), cache.len());
-        assert!(
-            first <= file.len() as u64 && blocks > 2,
-            "{first}, {blocks}"
-        );
+        let (first, spans) = (fetched.load(Ordering::SeqCst), cache.len());
+        assert!(first <= file.len() as u64 && spans > 2, "{first}, {spans}");
         cache.forget(&["b".to_string()]);
-        assert_eq!(cache.len(), blocks);
+        assert_eq!(cache.len(), spans);
         cache.forget(&["a".to_string()]);
         assert_eq!(cache.len(), 0);
     }

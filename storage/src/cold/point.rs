@@ -12,13 +12,13 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
 };
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::statistics::Statistics;
 
 use super::cache::RowsAt;
-use super::reader::ColdReader;
+use super::reader::{ColdReader, Footer};
 use super::stores::Stores;
 use super::{ColdFile, META_FILE, meta_key};
 use crate::catalog::{ColumnDef, TableDef, TableId};
@@ -42,10 +42,10 @@ pub(crate) async fn read_version(
     table: &TableDef,
     seq: Seq,
 ) -> Result<RowVersion, StorageError> {
-    let footer = ColdReader::new(stores.clone(), &file.path, file.bytes)?
+    let footer = ColdReader::new(stores.clone(), file.sealed()?)
         .footer()
         .await?;
-    for (group, about) in footer.row_groups().iter().enumerate() {
+    for (group, about) in footer.parquet.row_groups().iter().enumerate() {
         if !may_hold(about, seq) {
             continue;
         }
@@ -108,7 +108,7 @@ fn may_hold(group: &RowGroupMetaData, seq: Seq) -> bool {
 struct Part<'a> {
     stores: &'a Arc<Stores>,
     file: &'a ColdFile,
-    footer: &'a Arc<ParquetMetaData>,
+    footer: &'a Arc<Footer>,
     group: usize,
 }
 
@@ -130,7 +130,7 @@ impl Part<'_> {
 
     /// The rows of the pages whose `_seq` may be this one; all where the file does not tell.
     fn pages_of(&self, seq: Seq) -> Result<Vec<Range<usize>>, StorageError> {
-        let about = self.footer.row_group(self.group);
+        let about = self.footer.parquet.row_group(self.group);
         let rows = row_count(about.num_rows())?;
         let everything = || Ok(std::iter::once(0..rows).collect());
         let is_seq = |column: &parquet::file::metadata::ColumnChunkMetaData| {
@@ -139,8 +139,8 @@ impl Part<'_> {
         let Some(column) = about.columns().iter().position(is_seq) else {
             return everything();
         };
-        let index =
-            (self.footer.column_index()).and_then(|index| index.get(self.group)?.get(column));
+        let index = (self.footer.parquet.column_index())
+            .and_then(|index| index.get(self.group)?.get(column));
         let (Some(ColumnIndexMetaData::INT64(index)), Some(places)) =
             (index, self.places().get(column))
         else {
@@ -164,7 +164,7 @@ impl Part<'_> {
     /// The rows around one that stand with it in one page of each column, unless they have much text; the row alone
     /// where the file does not tell.
     fn beside(&self, at: usize) -> Result<Range<usize>, StorageError> {
-        let rows = row_count(self.footer.row_group(self.group).num_rows())?;
+        let rows = row_count(self.footer.parquet.row_group(self.group).num_rows())?;
         let mut span = 0..rows;
         let mut bytes = 0;
         for places in self.places() {
@@ -187,7 +187,7 @@ impl Part<'_> {
 
     /// Where the pages of each column lie; nothing where the file does not tell.
     fn places(&self) -> &[OffsetIndexMetaData] {
-        let index = self.footer.offset_index();
+        let index = self.footer.parquet.offset_index();
         let places = index.and_then(|index| index.get(self.group));
         places.map_or(&[], Vec::as_slice)
     }
@@ -207,9 +207,10 @@ impl Part<'_> {
     }
 
     async fn load(&self, rows: Range<usize>, whole: bool) -> Result<RecordBatch, StorageError> {
-        let file = ColdReader::new(self.stores.clone(), &self.file.path, self.file.bytes)?;
+        let (stores, footer) = (self.stores.clone(), self.footer.clone());
         let metadata =
-            ArrowReaderMetadata::try_new(self.footer.clone(), ArrowReaderOptions::new())?;
+            ArrowReaderMetadata::try_new(footer.parquet.clone(), ArrowReaderOptions::new())?;
+        let file = ColdReader::with_footer(stores, self.file.sealed()?, footer);
         let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(file, metadata)
             .with_row_groups(vec![self.group])
             .with_row_selection(RowSelection::from(vec![

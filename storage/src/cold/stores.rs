@@ -6,19 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, Result, UploadPart,
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart,
 };
 
 use super::cache::ColdCache;
@@ -72,8 +70,8 @@ pub enum StoreAt {
 /// The name by which tables and messages call the store of tables that name none.
 pub const DEFAULT_STORE: &str = "default";
 
-/// Small files that are fetched from a remote store at the same time.
-const FETCHES: usize = 16;
+/// Files that are removed at the same time.
+const REMOVALS: usize = 16;
 
 /// All stores of a database.
 #[derive(Clone, Debug)]
@@ -213,7 +211,7 @@ impl Stores {
     }
 
     /// The store of a path, and the path in it.
-    fn route(&self, path: &Path) -> Result<(&ColdStore, Path)> {
+    pub(crate) fn route(&self, path: &Path) -> Result<(&ColdStore, Path)> {
         let (name, rest) = split(path.as_ref());
         let store = self
             .by_name
@@ -223,44 +221,6 @@ impl Stores {
                 source: format!("this server has no storage \"{name}\"").into(),
             })?;
         Ok((store, Path::parse(rest)?))
-    }
-
-    /// The whole contents of files of these sizes, in their order; meant for small ones.
-    pub(crate) async fn read_whole(
-        &self,
-        files: Vec<(String, u64)>,
-    ) -> Result<Vec<Bytes>, StorageError> {
-        let mut local = Vec::with_capacity(files.len());
-        for (path, _) in &files {
-            let folder = self.of(path)?.folder.as_ref();
-            local.extend(folder.map(|folder| folder.join(split(path).1)));
-        }
-        if local.len() == files.len() {
-            // One trip to a thread that may block serves them all.
-            return crate::flush::blocking(move || {
-                let read = |path: &PathBuf| {
-                    let of_file = |error: std::io::Error| {
-                        let message = format!("could not read \"{}\": {error}", path.display());
-                        std::io::Error::new(error.kind(), message)
-                    };
-                    Ok(Bytes::from(std::fs::read(path).map_err(of_file)?))
-                };
-                local.iter().map(read).collect()
-            })
-            .await;
-        }
-        let read = |(path, bytes): (String, u64)| async move {
-            let path = Path::parse(path).map_err(object_store::Error::from)?;
-            let whole = self
-                .get_ranges(&path, std::slice::from_ref(&(0..bytes)))
-                .await?;
-            Ok::<_, StorageError>(whole.into_iter().next().unwrap_or_default())
-        };
-        stream::iter(files)
-            .map(read)
-            .buffered(FETCHES)
-            .try_collect()
-            .await
     }
 
     /// Makes a file that was written certain to outlive a power cut: itself and its folder. Blocking.
@@ -367,7 +327,11 @@ impl ColdStore {
     }
 
     /// The same, of reading a file: it says which.
-    fn named_read(&self, path: &Path, error: object_store::Error) -> object_store::Error {
+    pub(crate) fn named_read(
+        &self,
+        path: &Path,
+        error: object_store::Error,
+    ) -> object_store::Error {
         let error = self.named(error);
         match StoreFailure::inside(&error) {
             Some(failure) if !failure.reason.contains(path.as_ref()) => {
@@ -505,28 +469,6 @@ impl ObjectStore for Stores {
         Ok(got)
     }
 
-    async fn get_ranges(&self, path: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let (store, inside) = self.route(path)?;
-        let got = match &self.cache {
-            // A local file is in the operating system's cache.
-            Some(cache) if store.folder.is_none() && cache.takes(ranges) => {
-                let fetch = |range: Range<u64>| {
-                    let inside = &inside;
-                    async move {
-                        let options = GetOptions {
-                            range: Some(GetRange::Bounded(range)),
-                            ..GetOptions::default()
-                        };
-                        store.objects.get_opts(inside, options).await?.bytes().await
-                    }
-                };
-                cache.ranges(path.as_ref(), ranges, fetch).await
-            }
-            _ => store.objects.get_ranges(&inside, ranges).await,
-        };
-        got.map_err(|error| store.named_read(&inside, error))
-    }
-
     fn delete_stream(
         &self,
         paths: BoxStream<'static, Result<Path>>,
@@ -545,7 +487,7 @@ impl ObjectStore for Stores {
                 Ok(path)
             }
         };
-        paths.map(delete).buffered(FETCHES).boxed()
+        paths.map(delete).buffered(REMOVALS).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -44,6 +44,19 @@ pub(crate) fn shown(url: &str) -> String {
     }
 }
 
+/// The folder that a URL or path names, without links as far as it exists; `None` where it is none of this machine.
+pub(crate) fn real_folder(text: &str) -> Option<PathBuf> {
+    let path = match Url::parse(text) {
+        Ok(url) => (url.scheme() == "file").then(|| url.to_file_path().ok())??,
+        Err(_) => PathBuf::from(text),
+    };
+    let real = path.ancestors().find_map(|above| {
+        let below = path.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(below))
+    });
+    Some(real.unwrap_or(path))
+}
+
 /// A folder of this machine, made if it does not exist.
 pub(crate) fn folder(folder: &Path) -> Result<Place, String> {
     let reason = |error: std::io::Error| error.to_string();

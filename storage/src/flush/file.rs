@@ -10,8 +10,8 @@ use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
+use object_store::ObjectStore;
 use object_store::buffered::BufWriter;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
@@ -20,7 +20,8 @@ use parquet::schema::types::ColumnPath;
 
 use super::{Cold, WORTH_A_FILE_ROWS};
 use crate::catalog::{ColumnId, TableDef};
-use crate::cold::reader::ColdReader;
+use crate::cold::blocks::Checksums;
+use crate::cold::reader::{self, ColdReader};
 use crate::cold::{ColdFile, PartitionState, bounds, new_path};
 use crate::datum::{ColumnType, to_stored};
 use crate::digest::Digest;
@@ -54,26 +55,29 @@ struct Upload {
     writer: Option<BufWriter>,
     buffer: Vec<u8>,
     sent: Digest,
+    checksums: Checksums,
 }
 
 impl Upload {
     fn send(&mut self) -> std::io::Result<()> {
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
         self.sent.add(&bytes);
+        self.checksums.add(&bytes);
         let Some(writer) = &mut self.writer else {
             return Err(std::io::Error::other("the upload has ended"));
         };
         (self.runtime.block_on(writer.put(bytes))).map_err(std::io::Error::other)
     }
 
-    /// When this answers, the object is there as a whole; gives its size and digest.
-    fn complete(mut self) -> std::io::Result<(u64, String)> {
+    /// When this answers, the object is there as a whole; gives its size, its digest and the checksums that were not taken.
+    fn complete(mut self) -> std::io::Result<(u64, String, Vec<u32>)> {
         self.send()?;
         if let Some(mut writer) = self.writer.take() {
             let end = async { tokio::io::AsyncWriteExt::shutdown(&mut writer).await };
             self.runtime.block_on(end)?;
         }
-        Ok(std::mem::take(&mut self.sent).end())
+        let (bytes, sha256) = std::mem::take(&mut self.sent).end();
+        Ok((bytes, sha256, std::mem::take(&mut self.checksums).end()))
     }
 }
 
@@ -241,6 +245,7 @@ impl FileWriter {
             writer: Some(BufWriter::with_capacity(objects, at, part).with_max_concurrency(PARTS)),
             buffer: Vec::new(),
             sent: Digest::default(),
+            checksums: Checksums::default(),
         };
         let sorted_by = |id: &ColumnId| columns.iter().position(|column| column == id);
         let mut sorting: Vec<usize> = order.iter().filter_map(sorted_by).collect();
@@ -292,35 +297,22 @@ impl FileWriter {
     }
 
     fn finished(
-        self,
+        mut self,
         cold: &Cold,
         runtime: &tokio::runtime::Handle,
     ) -> Result<ColdFile, StorageError> {
         let path = self.path;
         let (first, last) = self.seqs.ok_or_else(|| nothing(&path))?;
+        // What follows is the footer and what belongs to it.
+        self.parquet.flush()?;
+        if let Some(entry) = reader::entry(&self.parquet.inner_mut().checksums.take_body()) {
+            self.parquet.append_key_value_metadata(entry);
+        }
         let upload = self.parquet.into_inner()?;
         cold.failpoints.reach(Step::FileUnnamed)?;
-        let (bytes, sha256) = upload.complete()?;
-        // A store that answered "done" must also give the file back: its size and what its footer says.
-        let at = object_store::path::Path::parse(&path)
-            .map_err(|error| StorageError::Corrupt(error.to_string()))?;
+        let (bytes, sha256, checksums) = upload.complete()?;
         cold.failpoints.reach(Step::FileNamed)?;
-        let held = runtime.block_on(cold.stores.head(&at))?.size;
-        if held != bytes {
-            let store = cold.stores.of(&path)?;
-            let reason = format!("it has {held} of the {bytes} bytes of {path}");
-            return Err(StorageError::Store(store.failure(reason)));
-        }
-        let mut reader = ColdReader::new(cold.stores.clone(), &path, bytes)?;
-        let footer = runtime.block_on(reader.footer())?;
-        let rows = footer.file_metadata().num_rows();
-        if rows != i64::try_from(self.rows).unwrap_or(-1) {
-            let reason = format!("{path} holds {rows} rows and not {}", self.rows);
-            return Err(StorageError::Corrupt(reason));
-        }
-        // The manifest must never name what a power cut takes away.
-        cold.stores.settle(&path)?;
-        Ok(ColdFile {
+        let mut file = ColdFile {
             path,
             partition: self.partition,
             first_seq: first,
@@ -328,10 +320,30 @@ impl FileWriter {
             rows: self.rows,
             bytes,
             sha256,
+            checksums,
             schema_version: self.table.schema_version,
             order: self.order,
-            bounds: bounds::encode(&self.table, &self.schema, &footer)?,
-        })
+            bounds: Vec::new(),
+        };
+        // A store that answered "done" must also give the file back: its end is what lacks first.
+        let store = cold.stores.of(&file.path)?;
+        let mut reader = ColdReader::new(cold.stores.clone(), file.sealed()?);
+        let read = runtime.block_on(reader.footer());
+        let footer = read.map_err(|error| match StorageError::from(error) {
+            StorageError::Corrupt(reason) => store.failure(reason),
+            StorageError::Store(failure) => failure,
+            error => store.failure(error),
+        });
+        let footer = &footer.map_err(StorageError::Store)?.parquet;
+        let rows = footer.file_metadata().num_rows();
+        if rows != i64::try_from(file.rows).unwrap_or(-1) {
+            let reason = format!("{} holds {rows} rows and not {}", file.path, file.rows);
+            return Err(StorageError::Corrupt(reason));
+        }
+        file.bounds = bounds::encode(&self.table, &self.schema, footer)?;
+        // The manifest must never name what a power cut takes away.
+        cold.stores.settle(&file.path)?;
+        Ok(file)
     }
 }
 

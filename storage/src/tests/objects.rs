@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
@@ -15,7 +14,6 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
 
 use super::*;
 use crate::cold::{ColdOptions, StoreAt};
@@ -28,9 +26,13 @@ pub(super) struct Switched {
     pub(super) inner: InMemory,
     pub(super) down: AtomicBool,
     lies: AtomicBool,
-    /// Gives parts of files with a byte changed; how often it has.
-    flips: AtomicBool,
-    flipped: AtomicUsize,
+    /// How many bodies it gives as they are, and how many after them with a byte changed.
+    pub(super) sound: AtomicUsize,
+    pub(super) wrong: AtomicUsize,
+    /// How long it takes to put an object, in milliseconds; how many were on their way at the same time.
+    put_ms: AtomicU64,
+    putting: AtomicUsize,
+    putting_most: AtomicUsize,
 }
 
 impl Switched {
@@ -43,13 +45,17 @@ impl Switched {
 
     /// What is answered of these bytes.
     fn body(&self, bytes: Bytes) -> Bytes {
-        if !self.flips.load(Ordering::SeqCst) || bytes.is_empty() {
+        let take = |left: &AtomicUsize| {
+            let less = |left: usize| left.checked_sub(1);
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+        };
+        let of = self.wrong.load(Ordering::SeqCst);
+        if bytes.is_empty() || of == 0 || take(&self.sound).is_ok() || take(&self.wrong).is_err() {
             return bytes;
         }
-        self.flipped.fetch_add(1, Ordering::SeqCst);
         let mut bytes = bytes.to_vec();
-        let middle = bytes.len() / 3;
-        bytes[middle] ^= 0x10;
+        let at = of.wrapping_mul(7919) % bytes.len();
+        bytes[at] ^= 0x10;
         bytes.into()
     }
 
@@ -94,7 +100,12 @@ impl ObjectStore for Switched {
         options: PutOptions,
     ) -> object_store::Result<PutResult> {
         self.check()?;
-        let done = self.inner.put_opts(path, payload, options).await?;
+        let putting = self.putting.fetch_add(1, Ordering::SeqCst) + 1;
+        self.putting_most.fetch_max(putting, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(self.put_ms.load(Ordering::SeqCst))).await;
+        let done = self.inner.put_opts(path, payload, options).await;
+        self.putting.fetch_sub(1, Ordering::SeqCst);
+        let done = done?;
         self.answer(done)
     }
 
@@ -198,7 +209,7 @@ pub(super) fn remote(objects: &Arc<Switched>, archive: Option<&Arc<Switched>>) -
     }
 }
 
-fn files(store: &Store, table: &TableDef) -> Vec<crate::cold::ColdFile> {
+pub(super) fn files(store: &Store, table: &TableDef) -> Vec<crate::cold::ColdFile> {
     store
         .snapshot()
         .cold_files(table, &PartitionSet::All)
@@ -211,7 +222,7 @@ async fn archived(store: &Store, table: &TableDef, storage: Option<&str>) -> Arc
     put_table(store, table).await
 }
 
-async fn reopen(store: Arc<Store>, dir: &Path, cold: ColdOptions) -> Arc<Store> {
+pub(super) async fn reopen(store: Arc<Store>, dir: &Path, cold: ColdOptions) -> Arc<Store> {
     store.close().await;
     drop(store);
     Store::open(options(dir, cold)).unwrap()
@@ -404,59 +415,33 @@ async fn a_row_read_by_key_is_kept_with_those_beside_it() {
     assert_eq!(kept(), 0);
 }
 
-/// What the cold files of a table hold, as far as they can be read, row by row.
-async fn read_all(store: &Store, table: &TableDef) -> Vec<String> {
-    let mut rows = Vec::new();
-    for file in files(store, table) {
-        let reader = store.cold_reader(&file.path, file.bytes).unwrap();
-        let Ok(reader) = ParquetRecordBatchStreamBuilder::new(reader).await else {
-            continue;
-        };
-        let batches: Result<Vec<RecordBatch>, _> = reader.build().unwrap().try_collect().await;
-        for batch in batches.unwrap_or_default() {
-            rows.extend((0..batch.num_rows()).map(|at| format!("{:?}", batch.slice(at, 1))));
-        }
-    }
-    rows
-}
-
-/// A wrong byte on the way from the store may stand in the cache; compaction must not make it the row's.
+/// Flush and compaction of many small partitions wait for a store that is far away at the same time; of large ones, for few.
 #[tokio::test(flavor = "multi_thread")]
-async fn compaction_does_not_keep_what_was_read_wrongly() {
+async fn small_files_go_to_a_slow_store_at_the_same_time() {
     let dir = tempfile::tempdir().unwrap();
     let objects = Arc::new(Switched::default());
     let store = Store::open(options(dir.path(), remote(&objects, None))).unwrap();
     let table = put_table(&store, notes(1, "t", true)).await;
-    let alice = user("alice");
-    for part in 0..2 {
+    let fill = async |round: i64, users: i64, note: &str| {
         let mut transaction = Transaction::new();
-        for id in part * 2000..(part + 1) * 2000 {
-            transaction.insert(&table, &alice, &row(id, &format!("text of {id}")));
+        for id in 0..users {
+            let alone = user(&format!("user{id}"));
+            transaction.insert(&table, &alone, &row(round, note));
         }
         store.commit(transaction).await.unwrap();
+        objects.putting_most.store(0, Ordering::SeqCst);
         store.flush(table.id).await.unwrap();
-    }
-    // With nothing in the cache.
-    let store = reopen(store, dir.path(), remote(&objects, None)).await;
-    let reads = async || read_all(&store, &table).await;
-    let right = reads().await;
-    assert_eq!(right.len(), 4000);
-    let store = reopen(store, dir.path(), remote(&objects, None)).await;
-    let reads = async || read_all(&store, &table).await;
-    objects.flips.store(true, Ordering::SeqCst);
-    reads().await;
-    objects.flips.store(false, Ordering::SeqCst);
-    assert!(objects.flipped.load(Ordering::SeqCst) > 0);
-    assert_ne!(reads().await, right, "what is cached is wrong");
+        objects.putting_most.swap(0, Ordering::SeqCst)
+    };
+    objects.put_ms.store(30, Ordering::SeqCst);
+    let at_once = fill(1, 100, "short").await;
+    assert!((32..=64).contains(&at_once), "{at_once}");
+    let at_once = fill(2, 20, &"long".repeat(1 << 20)).await;
+    assert!((4..=8).contains(&at_once), "{at_once}");
+    fill(3, 100, "short").await;
     store.compact(table.id).await.unwrap();
-    assert_eq!(files(&store, &table).len(), 1);
-    assert_eq!(reads().await, right);
-    // What is wrong each time is not taken.
-    insert(&store, &table, &alice, 9999, "one more").await;
-    store.flush(table.id).await.unwrap();
-    objects.flips.store(true, Ordering::SeqCst);
-    let error = store.compact(table.id).await.unwrap_err().to_string();
-    assert!(error.contains("does not have the bytes"), "{error}");
+    let at_once = objects.putting_most.load(Ordering::SeqCst);
+    assert!((24..=64).contains(&at_once), "{at_once}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
