@@ -3,6 +3,7 @@
 //! Owns: checking a subscription when it begins, what it shows of a row ([`Lens`]), its snapshots, and whether it
 //! can go on after the catalog has changed. Does not: follow the log.
 
+mod constant;
 mod lens;
 mod options;
 

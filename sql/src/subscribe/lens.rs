@@ -10,10 +10,11 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, Operator, Volatility, ident,
 };
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use tidelog_storage::{ColumnDef, ColumnType, DatumRef, Partition, Row, Seq, TableDef, datum, key};
 
+use super::constant::{value_of, with_constants};
 use crate::apart::{Pace, is_heavy};
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
@@ -349,6 +350,7 @@ fn add_steps(
         LogicalPlan::Filter(filter) => {
             let user = add_steps(steps, state, &filter.input, table)?;
             let predicate = physical(state, started, &filter.predicate, filter.input.schema())?;
+            let predicate = with_constants(predicate).map_err(from_datafusion)?;
             steps.push(Step::Filter(predicate));
             Ok(user)
         }
@@ -389,7 +391,7 @@ fn asked_by(condition: &Arc<dyn PhysicalExpr>, table: &TableDef) -> Option<Asked
     let (operand, values) = if let Some(binary) = condition.downcast_ref::<BinaryExpr>()
         && *binary.op() == Operator::Eq
     {
-        match binary.left().downcast_ref::<Literal>() {
+        match value_of(binary.left()) {
             Some(_) => (binary.right(), vec![binary.left()]),
             None => (binary.left(), vec![binary.right()]),
         }
@@ -407,8 +409,11 @@ fn asked_by(condition: &Arc<dyn PhysicalExpr>, table: &TableDef) -> Option<Asked
         return None;
     }
     let values = values.into_iter().map(|value| {
-        let value = value.downcast_ref::<Literal>()?.value();
-        let value = value.cast_to(&ty.arrow()).ok()?.to_array().ok()?;
+        let value = value_of(value)?
+            .cast_to(&ty.arrow())
+            .ok()?
+            .to_array()
+            .ok()?;
         key::sortable(ty, datum::datum_at(value.as_ref(), 0)?)
     });
     Some(Asked {
