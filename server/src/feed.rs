@@ -28,7 +28,7 @@ struct Query(Arc<Subject>);
 
 impl Lens for Query {
     fn asked(&self) -> Option<Asked> {
-        let asked = self.0.lens.as_ref()?.asked()?;
+        let asked = self.0.asked()?;
         Some(Asked {
             column: asked.column,
             ty: asked.ty,
@@ -37,15 +37,12 @@ impl Lens for Query {
     }
 
     fn is_light(&self) -> bool {
-        self.0.lens.as_ref().is_none_or(|lens| lens.is_light())
+        self.0.is_light()
     }
 
     fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
-        let Some(lens) = &self.0.lens else {
-            return Ok(versions.rows().iter().map(|_| Seen::Whole).collect());
-        };
-        let columns = versions.prepared(|rows| lens.columns(rows));
-        let seen = lens.look(versions.rows(), &columns);
+        let columns = versions.prepared(|rows| self.0.columns_of(rows));
+        let seen = self.0.look(versions.rows(), &columns);
         let seen = seen?.into_iter().map(|seen| match seen {
             SqlSeen::Nothing => Seen::Nothing,
             SqlSeen::Whole => Seen::Whole,
@@ -269,13 +266,18 @@ impl Feed {
             .zip(told)
             .map(|(every, (_, at))| *at + every);
         let up_to = options.up_to.map(|_| Instant::now() + UP_TO_TICK);
-        let changed = self.tail.changed();
-        let Some(tick) = progress.into_iter().chain(up_to).min() else {
-            changed.await;
-            return Seq::ZERO;
-        };
-        // Most have none: it takes no memory of theirs.
-        match Box::pin(tokio::time::timeout_at(tick, changed)).await {
+        match progress.into_iter().chain(up_to).min() {
+            None => {
+                self.tail.changed().await;
+                Seq::ZERO
+            }
+            // Few have one: it takes no memory of the others.
+            Some(tick) => Box::pin(self.wait_until(tick)).await,
+        }
+    }
+
+    async fn wait_until(&mut self, tick: Instant) -> Seq {
+        match tokio::time::timeout_at(tick, self.tail.changed()).await {
             Ok(()) => Seq::ZERO,
             Err(_) => self.feeds.store.visible(),
         }
@@ -336,21 +338,28 @@ impl Feed {
             let hint = "Read the table again and subscribe to what comes after.";
             return Err(SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint));
         }
-        self.plan.start_over().await?;
+        self.begin_again(false).await?;
+        Ok(AtHand::Part(self.mark(Mark::Reset, position)))
+    }
+
+    /// Begins again with the rows as they are now. `anew`: in the columns that the statement has now, whatever they were.
+    pub(crate) async fn begin_again(&mut self, anew: bool) -> Result<(), SqlError> {
+        self.plan.start_over(anew).await?;
         self.tail = tail(&self.feeds, &self.plan, self.plan.after);
         self.ready_told = false;
         self.resumed = false;
         self.in_transaction = false;
-        Ok(AtHand::Part(self.mark(Mark::Reset, position)))
+        self.failed = None;
+        Ok(())
     }
 }
 
 fn tail(feeds: &Feeds, plan: &SubscribePlan, after: Seq) -> Tail {
     let [insert, update, delete] = plan.options.ops;
     let subject = &plan.subject;
-    let lens = || Arc::new(Query(subject.clone())) as Arc<dyn Lens>;
+    let lens = || Box::new(Query(subject.clone())) as Box<dyn Lens>;
     let following = Following {
-        lens: subject.lens.as_ref().map(|_| lens()),
+        lens: (!subject.is_clear()).then(lens),
         ops: Ops {
             insert,
             update,

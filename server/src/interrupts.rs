@@ -1,12 +1,13 @@
 //! What can cut a running statement short, whichever door it came through, and the ways to it: CancelRequest, the end of
 //! the server, an erasure.
 //!
-//! There is one for each connection and each subscription, so it is small: one word of what was asked, and who waits for it.
+//! There is one for each connection and each subscription, so it is small: one word of what was asked, how much may be sent, and
+//! who waits for it.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -90,7 +91,9 @@ const WAITING: Ask = RUNNING.and(Ask::CLOSING).and(Ask::STOP);
 /// What was asked of a session.
 struct Asked {
     set: AtomicU8,
-    /// The session's own task, which is woken at each change of the set, and when snapshots from before an erasure have to be let
+    /// So many batches it may send, if it is a subscription whose client grants them.
+    credit: AtomicU32,
+    /// The session's own task, which is woken at each change of these, and when snapshots from before an erasure have to be let
     /// go of. Nobody else waits.
     session: AtomicWaker,
     /// What the session reads from.
@@ -152,6 +155,14 @@ impl Asker {
     pub(crate) fn ask(&self, what: Ask) {
         self.0.ask(what);
     }
+
+    /// Lets the session send so many batches more; at most `ahead` of them are remembered.
+    pub(crate) fn grant(&self, batches: u32, ahead: u32) {
+        let more = |credit: u32| Some(credit.saturating_add(batches).min(ahead));
+        // It never refuses.
+        let _ = (self.0.credit).fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        self.0.session.wake();
+    }
 }
 
 /// The presence of a client, for doors that drop what they send it when it leaves.
@@ -189,9 +200,30 @@ impl Interrupts {
         *self.asked.snapshots.lock() = Some(session.live_snapshots());
     }
 
+    /// That session is over: what goes on without it commits nothing.
+    pub(crate) fn detach(&mut self) {
+        self.committing = None;
+        self.deadline = None;
+    }
+
     /// The way to it for others.
     pub(crate) fn asker(&self) -> Asker {
         Asker(self.asked.clone())
+    }
+
+    /// Waits until a batch may be sent, and takes that from the credit.
+    pub(crate) async fn granted(&self) -> Result<(), Stop> {
+        let mut granted = poll_fn(|context| {
+            // Before it is looked, as in `poll_for`.
+            self.asked.session.register(context.waker());
+            let less = |credit: u32| credit.checked_sub(1);
+            let taken = (self.asked.credit).fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+            match taken {
+                Ok(_) => Poll::Ready(Ok::<_, Stop>(())),
+                Err(_) => Poll::Pending,
+            }
+        });
+        self.guard_endless(Pin::new(&mut granted)).await
     }
 
     /// The client is gone when what this gives is dropped.
@@ -273,7 +305,7 @@ impl Interrupts {
     ) -> impl Future<Output = Result<T, Stop>> {
         // Most have no deadline: it takes no memory of theirs.
         let mut expired = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-        async move {
+        poll_fn(move |context| {
             let mut stopped = |context: &mut Context<'_>| {
                 if let Poll::Ready(asked) = self.asked.poll_for(what, context) {
                     return Poll::Ready(stop(asked.of(what)));
@@ -285,25 +317,22 @@ impl Interrupts {
                     None => Poll::Pending,
                 }
             };
-            poll_fn(|context| {
-                let mut asked = false;
-                if !self.is_committing() {
-                    if let Poll::Ready(stop) = stopped(context) {
-                        return Poll::Ready(Err(stop));
-                    }
-                    asked = true;
+            let mut asked = false;
+            if !self.is_committing() {
+                if let Poll::Ready(stop) = stopped(context) {
+                    return Poll::Ready(Err(stop));
                 }
-                if let Poll::Ready(result) = future.as_mut().poll(context) {
-                    return Poll::Ready(result.map_err(Into::into));
-                }
-                // A commit under way has its outcome, whatever is wanted meanwhile. Behind it the interrupts count.
-                if !asked && !self.is_committing() {
-                    return stopped(context).map(Err);
-                }
-                Poll::Pending
-            })
-            .await
-        }
+                asked = true;
+            }
+            if let Poll::Ready(result) = future.as_mut().poll(context) {
+                return Poll::Ready(result.map_err(Into::into));
+            }
+            // A commit under way has its outcome, whatever is wanted meanwhile. Behind it the interrupts count.
+            if !asked && !self.is_committing() {
+                return stopped(context).map(Err);
+            }
+            Poll::Pending
+        })
     }
 
     fn is_committing(&self) -> bool {
@@ -356,6 +385,7 @@ impl Sessions {
         };
         let asked = Arc::new(Asked {
             set: AtomicU8::new(self.stopping.load(Ordering::Acquire)),
+            credit: AtomicU32::new(0),
             session: AtomicWaker::new(),
             snapshots: Mutex::default(),
             sessions: self.clone(),

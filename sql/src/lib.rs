@@ -66,5 +66,5 @@ pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;
 pub use session::{
     ClientStatement, CopyIn, Engine, EngineOptions, FetchFeed, LiveSnapshots, Login, Notice,
-    Outcome, Planned, Prepared, Session, TransactionStatus,
+    Outcome, Planned, Prepared, Session, Startup, TransactionStatus,
 };

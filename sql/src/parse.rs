@@ -35,7 +35,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, TokenizerError};
-use tidelog_storage::{Seq, TableKind};
+use tidelog_storage::TableKind;
 
 pub(crate) use absent::{Absent, Named};
 pub(crate) use chains::united;
@@ -52,6 +52,7 @@ pub(crate) use subscribe::{OptionValue, Subscribe, SubscribeOption};
 use crate::error::{ErrorKind, SqlError};
 use crate::locking::clause::push_down;
 use crate::locking::inside;
+use crate::subscribe::Begin;
 use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
@@ -128,17 +129,11 @@ impl Parsed {
         matches!(self.body, Body::Subscribe(..))
     }
 
-    /// Makes a SUBSCRIBE go on after `from`, or (`None`) begin with the rows as they stand, whatever its options say.
-    pub fn resume_after(&mut self, from: Option<Seq>) {
+    /// Says where a SUBSCRIBE begins, whatever its options say, and how many of the newest rows snapshots have, if that is given.
+    pub fn begin(&mut self, begin: Begin, last_rows: Option<u64>) {
         if let Body::Subscribe(subscribe, _) = &mut self.body {
-            subscribe.resume_after(from);
-        }
-    }
-
-    /// Makes a SUBSCRIBE begin with the newest `rows` rows only, whatever its options say of `last_rows`.
-    pub fn begin_with_newest(&mut self, rows: u64) {
-        if let Body::Subscribe(subscribe, _) = &mut self.body {
-            subscribe.begin_with_newest(rows);
+            subscribe.begin = begin;
+            subscribe.last_rows = last_rows;
         }
     }
 

@@ -68,7 +68,7 @@ pub(crate) use cursor::CursorInfo;
 use defaults::Defaults;
 use expression::Expression;
 pub(crate) use isolation::Isolation;
-pub use login::Login;
+pub use login::{Login, Startup};
 pub(crate) use planning::{Physical, physical, simplified};
 use recent::Recent;
 pub(crate) use statements::StatementInfo;
@@ -149,7 +149,7 @@ impl SessionSeed {
     pub(crate) fn grow(&self) -> Session {
         let (engine, login) = (self.engine.clone(), self.login.clone());
         let mut session = Session::with(engine, login, self.settings.clone().into());
-        session.temporary = self.temporary.clone();
+        session.temporary = self.temporary;
         session.work.snapshots = self.snapshots.clone();
         session
     }
@@ -158,13 +158,13 @@ impl SessionSeed {
 impl Session {
     /// A session for a role that may log in; 28000 or 3D000 when it, or the database, was dropped meanwhile. Settings that cannot
     /// be taken become notices.
-    pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
+    pub fn new(engine: Arc<Engine>, login: Login, startup: Startup) -> Result<Session, SqlError> {
         let mut session = Session::with(engine, Arc::new(login), Settings::default());
         let catalog = session.catalog();
         session.check_roles(&catalog)?;
         session.check_database(&catalog)?;
-        for (name, value) in session.login.settings.clone() {
-            if let Err(error) = session.assign(&name, Some(&value), false) {
+        for (name, value) in &startup {
+            if let Err(error) = session.assign(name, Some(value), false) {
                 session.notices.push(Notice::Message {
                     severity: "WARNING",
                     error,
@@ -184,7 +184,7 @@ impl Session {
             engine: self.engine.clone(),
             login: self.login.clone(),
             settings: self.settings.lasting(),
-            temporary: self.temporary.clone(),
+            temporary: self.temporary,
             snapshots: self.work.snapshots.clone(),
         }
     }
@@ -782,8 +782,8 @@ impl Session {
         let mut path = self.settings.search_path(&self.role_name());
         // Nobody finds what is temporary in another session.
         path.retain(|schema| !crate::ddl::temp::is_temporary(schema));
-        if let Temporary::Made(own) = &self.temporary {
-            path.insert(0, own.clone());
+        if let Some(own) = self.temporary_schema() {
+            path.insert(0, own);
         }
         path
     }

@@ -3,18 +3,21 @@
 //! Owns: checking a subscription when it begins, what it shows of a row ([`Lens`]), its snapshots, and whether it
 //! can go on after the catalog has changed. Does not: follow the log.
 
+mod constant;
 mod lens;
 mod options;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use arrow::array::ArrayRef;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, CopyLegacyOption, CopyOption};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tidelog_storage::{
-    Catalog, ColumnType, Datum, FeedScope, PartitionSet, RoleRef, Seq, TableDef, TableKind,
+    Catalog, ColumnType, Datum, FeedScope, Partition, PartitionSet, RoleRef, Row, Seq, TableDef,
+    TableKind,
 };
 
 use crate::copy::CopyFormat;
@@ -26,11 +29,12 @@ use crate::parse::{Subscribe, parse_query};
 use crate::plan;
 use crate::provider::{SEQ, USER};
 use crate::session::{Outcome, Session, SessionSeed, bind};
-use crate::text::Style;
+use crate::text::{self, Style};
 
 pub(crate) use options::{literal_options, seq};
 
-pub use lens::{Asked, Lens, Seen};
+use lens::Lens;
+pub use lens::{Asked, Seen};
 pub use options::SubscribeOptions;
 
 /// A planned SUBSCRIBE: what there is to send first, and what to follow then. It can be planned again by itself,
@@ -65,8 +69,6 @@ pub struct Subject {
     /// The result's columns: `_seq bigint, _op text, _commit boolean`, those of the query, and `_old jsonb` unless
     /// the envelope is upsert.
     pub columns: Arc<[OutputColumn]>,
-    /// What is seen of a row; `None` is all of it.
-    pub lens: Option<Lens>,
     /// Where the primary key's columns stand in the query's, when the envelope is upsert.
     pub key: Option<Box<[usize]>>,
     /// Tells what is seen of a row, and under which envelope, from what other subjects with the same scope show. `None`
@@ -74,11 +76,14 @@ pub struct Subject {
     pub identity: Option<Identity>,
     /// How values are written as text: as the session said when it subscribed.
     pub style: Style,
-    /// What it is planned from.
+    lens: Lens,
+    /// The query that it is planned from, and its parameters; most have none.
     text: Box<str>,
-    types: Box<[ColumnType]>,
-    values: Box<[Datum]>,
+    parameters: Option<Box<Parameters>>,
 }
+
+/// The types and values of a statement's parameters, `$1` first.
+struct Parameters(Vec<ColumnType>, Vec<Datum>);
 
 /// The beginning of the SHA-256 of all that makes something what it is.
 pub type Identity = [u8; 16];
@@ -154,6 +159,18 @@ impl Subjects {
     }
 }
 
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Begin {
+    /// As its statement says.
+    #[default]
+    AsWritten,
+    /// Strictly after this Seq.
+    After(Seq),
+    /// With the rows as they stand.
+    Over,
+}
+
 /// What became of a subscription when the catalog changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewed {
@@ -207,12 +224,45 @@ impl Subject {
             // `_user`, behind `_seq`.
             key.push(table.columns.len() + 1);
         }
-        let source = |column| match &self.lens {
-            Some(lens) => lens.source(column),
-            None => Some(column),
-        };
+        let source = |column| self.lens.source(column);
         let place = |column| (0..self.selected().len()).find(|at| source(*at) == Some(column));
         key.into_iter().map(place).collect()
+    }
+
+    /// Whether all of every row is seen.
+    pub fn is_clear(&self) -> bool {
+        self.lens.is_clear()
+    }
+
+    /// Whether to look at a few rows takes a moment.
+    pub fn is_light(&self) -> bool {
+        self.lens.is_light()
+    }
+
+    /// The values that the conditions ask for in a column (`a = 1`, `a IN (1, 2)`, with others by AND), the fewest
+    /// that there are.
+    pub fn asked(&self) -> Option<Asked> {
+        self.lens.asked(&self.table)
+    }
+
+    /// What `look` needs of versions: the same for each subject of the table.
+    pub fn columns_of(&self, versions: &[(Seq, &Partition, &Row)]) -> Vec<ArrayRef> {
+        lens::columns(&self.table, versions)
+    }
+
+    /// What is seen of each version, in order; `columns` are `columns_of` the versions.
+    pub fn look(
+        &self,
+        versions: &[(Seq, &Partition, &Row)],
+        columns: &[ArrayRef],
+    ) -> Result<Vec<Seen>, SqlError> {
+        self.lens.look(versions, columns, self.selected())
+    }
+
+    /// The types and values of its parameters.
+    fn parameters(&self) -> (&[ColumnType], &[Datum]) {
+        let parameters = self.parameters.as_deref();
+        parameters.map_or((&[], &[]), |Parameters(types, values)| (types, values))
     }
 }
 
@@ -276,7 +326,7 @@ impl SubscribePlan {
                 .detail(detail)
                 .hint(hint.clone())
         };
-        let planned = (self.plan_again(&session, &catalog))
+        let planned = (self.plan_again(&session, &catalog, false))
             .map_err(|error| altered(format!("{}.", error.message)))?;
         if planned.subject.columns != self.subject.columns {
             return Err(altered("Its columns are others now.".to_string()));
@@ -290,24 +340,44 @@ impl SubscribePlan {
         })
     }
 
-    fn plan_again(&self, session: &Session, catalog: &Catalog) -> Result<Planned, SqlError> {
-        let Subject {
-            text,
-            types,
-            values,
-            ..
-        } = &*self.subject;
-        session.plan_subscription(&parse_query(text)?, &self.options, types, values, catalog)
+    /// Plans the query against a catalog. `anew`: its parameters have the types that it gives them now.
+    fn plan_again(
+        &self,
+        session: &Session,
+        catalog: &Catalog,
+        anew: bool,
+    ) -> Result<Planned, SqlError> {
+        let query = parse_query(&self.subject.text)?;
+        let (types, values) = self.subject.parameters();
+        if !anew || types.is_empty() {
+            return session.plan_subscription(&query, &self.options, types, values, catalog);
+        }
+        let open = vec![None; types.len()];
+        let plan = session.plan_with_pseudo_columns(&query, &open, catalog)?;
+        let now = plan::parameter_types(&plan, &open)?;
+        let values = types.iter().zip(values).zip(&now);
+        let values = values.map(|((ty, value), now)| match value {
+            Datum::Null => Ok(Datum::Null),
+            value if ty == now => Ok(value.clone()),
+            value => {
+                let mut written = String::new();
+                text::write(value.as_ref(), *ty, Style::default(), &mut written);
+                text::parse(*now, &written)
+            }
+        });
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        session.plan_subscription(&query, &self.options, &now, &values, catalog)
     }
 
-    /// Begins again with a snapshot of the rows as they are now.
-    pub async fn start_over(&mut self) -> Result<(), SqlError> {
+    /// Begins again with a snapshot of the rows as they are now. `anew`: in the columns that the query has now, whatever they
+    /// were.
+    pub async fn start_over(&mut self, anew: bool) -> Result<(), SqlError> {
         let session = self.session.grow();
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
         session.check_roles(&catalog)?;
-        let planned = self.plan_again(&session, &catalog)?;
-        if planned.subject.columns != self.subject.columns {
+        let planned = self.plan_again(&session, &catalog, anew)?;
+        if !anew && planned.subject.columns != self.subject.columns {
             let message = "the columns of the subscription have changed";
             return Err(SqlError::new(
                 ErrorKind::ObjectNotInPrerequisiteState,
@@ -343,7 +413,7 @@ impl Session {
     ) -> Result<(Vec<ColumnType>, Vec<OutputColumn>), SqlError> {
         let mut types = given.to_vec();
         options::infer_parameters(&subscribe.options, &mut types);
-        let options = options::check(&subscribe.options, None)?;
+        let options = options::check(subscribe, None)?;
         let plan = self.plan_with_pseudo_columns(&subscribe.query, &types, catalog)?;
         let table = lens::table_of(&plan)?;
         let columns = columns_of(&plan, &options)?;
@@ -406,8 +476,7 @@ impl Session {
         let snapshot_plan = lens::snapshot_plan(&plan, options.last_rows)?;
         let mut state = self.state().clone();
         state.execution_props_mut().query_execution_start_time = Some(self.started());
-        let selected = output::columns(plan.schema().as_arrow())?;
-        let lens = Lens::new(&state, &plan, &selected)?;
+        let lens = Lens::new(&state, &plan, &table)?;
         let style = self.style();
         let text = query.to_string();
         let identity = lens::is_immutable(&plan)?.then(|| {
@@ -423,13 +492,13 @@ impl Session {
             table,
             scope,
             columns: self.subjects().share_columns(columns),
-            lens: (!lens.is_clear()).then_some(lens),
             key,
             identity,
             style,
+            lens,
             text: text.into(),
-            types: types.into(),
-            values: values.into(),
+            parameters: (!types.is_empty())
+                .then(|| Box::new(Parameters(types.to_vec(), values.to_vec()))),
         };
         Ok(Planned {
             subject: self.subjects().share(subject),
@@ -483,11 +552,14 @@ impl Session {
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
         session.check_roles(&catalog)?;
-        let mut options = options::check(&subscribe.options, Some(values))?;
+        let mut options = options::check(subscribe, Some(values))?;
         let query = &subscribe.query;
         let planned = session.plan_subscription(query, &options, types, values, &catalog)?;
         let visible = scope.snapshot.seq();
-        let from = options.from.take();
+        let from = match subscribe.begin {
+            Begin::After(from) => Some(from),
+            Begin::AsWritten | Begin::Over => options.from.take(),
+        };
         let after = from.unwrap_or(visible);
         if let Some(up_to) = options.up_to
             && up_to < after

@@ -1,7 +1,7 @@
 //! A transaction before its commit: an ordered list of row changes, readable by its own session.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 
@@ -29,7 +29,8 @@ pub struct Partition(Arc<str>);
 impl Partition {
     /// The one partition of a SHARED or STREAM table.
     pub fn shared() -> Partition {
-        Partition(Arc::from(""))
+        static SHARED: LazyLock<Partition> = LazyLock::new(|| Partition::user(""));
+        SHARED.clone()
     }
 
     /// The partition of a user.

@@ -352,6 +352,11 @@ impl Lookout {
         }
     }
 
+    /// Waits for a commit of the scope after `after`. Cancel-safe.
+    pub(crate) async fn changed(&self, after: Seq) {
+        self.watch.clone().changed(after).await;
+    }
+
     /// What a batch of what follows brings, for the groups that it concerns.
     fn sight(&self, batch: ChangeBatch, begun: Instant) -> Sight {
         let versions = Versions::of(&batch.changes);

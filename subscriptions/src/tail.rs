@@ -66,7 +66,6 @@ pub(crate) struct Read {
 }
 
 /// What a tail reads.
-#[derive(Clone)]
 pub struct Following {
     /// Whose changes.
     pub scope: FeedScope,
@@ -74,7 +73,7 @@ pub struct Following {
     /// not at all.
     pub catalog_version: u64,
     /// What the reader sees of a row; `None` is all of it.
-    pub lens: Option<Arc<dyn Lens>>,
+    pub lens: Option<Box<dyn Lens>>,
     /// The kinds of changes that it wants.
     pub ops: Ops,
     /// Where the columns of the key stand in what is seen, for a reader that wants upserts and deletes by key.
@@ -114,7 +113,7 @@ impl Following {
 /// What is kept of [`Following`] for those who see the same of a scope.
 pub(crate) struct Reader {
     pub(crate) catalog_version: u64,
-    pub(crate) lens: Option<Arc<dyn Lens>>,
+    pub(crate) lens: Option<Box<dyn Lens>>,
     pub(crate) ops: Ops,
     pub(crate) upsert: Option<Box<[usize]>>,
     pub(crate) batch_changes: u16,
@@ -224,19 +223,13 @@ impl Tail {
 
     /// Waits, at the tip, for a commit that concerns the reader. May return early. Cancel-safe.
     pub async fn changed(&mut self) {
-        let place = {
-            let mut news = pin!(self.group.news.notified());
-            news.as_mut().enable();
-            let place = self.lookout.place(&self.group, self.after);
-            if let Place::Group = place {
-                news.await;
-            }
-            place
-        };
-        if let Place::Alone = place {
+        let mut news = pin!(self.group.news.notified());
+        news.as_mut().enable();
+        match self.lookout.place(&self.group, self.after) {
+            Place::Group => news.await,
             // Few wait so: it takes no memory of the others.
-            let mut watch = Box::new(self.lookout.watch.clone());
-            Box::pin(watch.changed(self.after)).await;
+            Place::Alone => Box::pin(self.lookout.changed(self.after)).await,
+            Place::Behind => {}
         }
     }
 

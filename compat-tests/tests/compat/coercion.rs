@@ -497,3 +497,39 @@ async fn chars_beside_other_texts() {
     pair.run("CREATE TABLE d AS SELECT id, c, coalesce(c, 'n') AS d FROM c;");
     pair.same("SELECT id, c, d = 'abcd', d = 'ab' FROM d ORDER BY id");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_to_the_end_is_text() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (a int);");
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT NULL UNION ALL SELECT NULL UNION ALL SELECT 'x' ORDER BY 1",
+            "SELECT NULL UNION SELECT 1 UNION SELECT NULL ORDER BY 1",
+            "SELECT pg_typeof(x) FROM (SELECT NULL AS x UNION SELECT NULL) s",
+            "SELECT pg_typeof(x) FROM (SELECT 'a' AS x UNION ALL SELECT 'b') s",
+            "SELECT CASE 'x' WHEN 'x' THEN 'a' ELSE 'b' END, CASE NULL WHEN NULL THEN 'a' ELSE 'b' END",
+            "SELECT CASE '1' WHEN '1'::text THEN 'a' END, CASE date '2026-01-01' WHEN '2026/01/01' THEN 1 END",
+            "SELECT to_regclass('9'), to_regclass('1259'), to_regclass('pg_class'), '1259'::regclass",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT NULL UNION SELECT NULL UNION SELECT 1",
+            "SELECT 'a' UNION SELECT 'b' UNION SELECT 1",
+            "SELECT 1 UNION (SELECT NULL UNION SELECT NULL)",
+            "SELECT x FROM (SELECT NULL AS x) s UNION SELECT NULL UNION SELECT 1",
+            "INSERT INTO t SELECT '1' UNION ALL SELECT NULL",
+            "SELECT CASE '1' WHEN 1 THEN 'a' ELSE 'b' END",
+            "SELECT CASE NULL WHEN 1 THEN 'a' ELSE 'b' END",
+            "SELECT CASE '2026-01-01' WHEN date '2026-01-01' THEN 1 END",
+        ],
+    )
+    .await;
+}

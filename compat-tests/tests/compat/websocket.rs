@@ -253,6 +253,53 @@ fn last_rows_travels_beside_the_statement_and_its_options() {
 }
 
 #[test]
+fn what_resumed_begins_again_as_its_statement_says() {
+    let server = server();
+    let peer = server.peer();
+    peer.run("INSERT INTO chat.messages SELECT g, '7', 'x' FROM generate_series(1, 5) g;");
+    let newest = peer.value("SELECT max(_seq) FROM chat.messages");
+    let mut socket = server.web().hello();
+    let mut resume = |id: u64, sql: &str, params: Value| {
+        let mut frame = json!({"type": "subscribe", "id": id, "sql": sql, "params": params});
+        (frame["from"], frame["credit"]) = (json!(newest), json!(9));
+        socket.send(&frame);
+        let subscribed = socket.next();
+        assert_eq!(subscribed["type"], "subscribed", "{subscribed}");
+        assert_eq!(changes(&socket.next()), ["ready"]);
+    };
+    // The position of the frame stands for that of the options, whose parameters are there all the same.
+    resume(
+        1,
+        "SUBSCRIBE TO chat.inbox OPTIONS (from = $1)",
+        json!(["0"]),
+    );
+    // One sees other columns then, the other other rows.
+    let sql =
+        "SUBSCRIBE TO (SELECT id, room FROM chat.messages) WHERE room = $1 OPTIONS (last_rows = 2)";
+    resume(2, sql, json!(["7"]));
+    let sql = "SUBSCRIBE TO (SELECT id FROM chat.messages) WHERE id > $1 OPTIONS (last_rows = $2)";
+    resume(3, sql, json!([3, 9]));
+    peer.run("ALTER TABLE chat.messages ALTER COLUMN room TYPE int8 USING room::int8 * id;");
+    let mut kinds = Vec::new();
+    let mut rows = Vec::new();
+    while rows.len() < 5 {
+        let frame = socket.next();
+        match frame["type"].as_str() {
+            Some("batch") => rows.extend(changes(&frame)),
+            kind => kinds.push(format!("{} {}", frame["id"], kind.unwrap_or_default())),
+        }
+    }
+    kinds.sort();
+    assert_eq!(
+        kinds,
+        ["2 reset", "2 subscribed", "3 reset", "3 subscribed"]
+    );
+    rows.sort();
+    let expected = ["ready", "ready", "snapshot 1,7", "snapshot 4", "snapshot 5"];
+    assert_eq!(rows, expected);
+}
+
+#[test]
 fn limits_of_a_socket() {
     let server = server();
     let mut socket = server.web().hello();

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures::{FutureExt, TryFutureExt};
+use futures::FutureExt;
 use tidelog_sql::json::{write_exact, write_string};
-use tidelog_sql::subscribe::SubscribePlan;
+use tidelog_sql::subscribe::{Begin, SubscribePlan};
 use tidelog_sql::{ErrorKind, Outcome, SqlError};
 use tidelog_storage::Seq;
 
@@ -30,15 +30,6 @@ pub(super) struct Frame {
     pub(super) resume: Option<Seq>,
 }
 
-/// What comes next of a subscription, without waiting for a commit.
-enum Next {
-    Batch(Frame),
-    /// It is other frames' turn, or the end.
-    Others,
-    /// Nothing more is known.
-    Nothing,
-}
-
 /// Who may follow something. Subscriptions of one socket share it.
 pub(super) struct Guest {
     pub(super) server: Arc<HttpServer>,
@@ -57,11 +48,10 @@ pub(super) struct Order {
 
 /// A subscription of one client.
 pub(super) struct Subscription {
-    order: Box<Order>,
     feed: Feed,
     /// The part that is being given, and the next row in it. In memory of its own: most wait for one.
     part: Option<Box<(Part, usize)>>,
-    /// Frames that come before the next batch, the last one first.
+    /// Frames that are made, the last one first.
     due: Box<[Frame]>,
     /// Whether everything was given that the statement asks for.
     ended: bool,
@@ -81,7 +71,7 @@ impl Subscription {
             (None, None) => Begin::AsWritten,
             (Some(_), _) => Begin::Over,
         };
-        let feed = open(&order, begin, interrupts).await?;
+        let feed = open(*order, begin, interrupts).await?;
         let mut due = vec![subscribed(feed.plan())];
         if let Some(from) = unknown {
             let message = format!("no change has the position {from} yet");
@@ -89,7 +79,6 @@ impl Subscription {
             due.push(reset(&error));
         }
         Ok(Box::new(Subscription {
-            order,
             feed,
             part: None,
             due: due.into(),
@@ -103,58 +92,69 @@ impl Subscription {
     }
 
     /// The next frame, or `None` at the end; waits for it. An error ends the subscription.
-    pub(super) async fn next(
+    #[expect(clippy::manual_async_fn, reason = "it would hold its arguments twice")]
+    pub(super) fn next(
         &mut self,
-        interrupts: &mut Interrupts,
-    ) -> Result<Option<Frame>, Stop> {
-        let mut fresh = Seq::ZERO;
-        loop {
-            let mut due = Vec::from(std::mem::take(&mut self.due));
-            if let Some(frame) = due.pop() {
-                self.due = due.into();
-                return Ok(Some(frame));
-            }
-            if self.ended {
-                return Ok(None);
-            }
-            let batch = self.batch(fresh).map_err(Box::new).map(Ok::<_, SqlError>);
-            // In memory of its own, which is gone while the subscription waits.
-            let mut batch = Box::pin(batch);
-            let next = interrupts.guard_endless(batch.as_mut()).await?;
-            drop(batch);
-            match next {
-                Ok(Next::Batch(batch)) => return Ok(Some(batch)),
-                Ok(Next::Others) => {}
-                Ok(Next::Nothing) => {
-                    let waiting = self.feed.wait().map(Ok::<_, SqlError>);
+        interrupts: &Interrupts,
+    ) -> impl Future<Output = Result<Option<Frame>, Stop>> {
+        async move {
+            let mut fresh = Seq::ZERO;
+            loop {
+                if let Some(frame) = self.take_due() {
+                    return Ok(Some(frame));
+                }
+                if self.ended {
+                    return Ok(None);
+                }
+                // In memory of its own, which is gone while the subscription waits.
+                if !Box::pin(self.go_on(fresh, interrupts)).await? {
+                    let waiting = self.feed.wait().map(Ok::<_, Stop>);
                     fresh = interrupts.guard_endless(pin!(waiting)).await?;
                 }
-                Err(error) if self.may_start_over(&error) => {
-                    Box::pin(self.start_over(*error, interrupts)).await?;
-                }
-                Err(error) => return Err(Stop::from(*error)),
             }
         }
     }
 
-    /// Whether the table was altered so that the changes have other columns now: the rows as they are now have them.
-    /// Who said `on_lag = 'disconnect'` wants no other rows.
-    fn may_start_over(&self, error: &SqlError) -> bool {
-        self.feed.plan().options.catch_up && error.kind == ErrorKind::ObjectNotInPrerequisiteState
+    fn take_due(&mut self) -> Option<Frame> {
+        let mut due = Vec::from(std::mem::take(&mut self.due));
+        let frame = due.pop();
+        self.due = due.into();
+        frame
     }
 
-    /// Tells the client to forget its rows, and begins with those that there are now.
-    async fn start_over(&mut self, why: SqlError, interrupts: &mut Interrupts) -> Result<(), Stop> {
-        self.feed = open(&self.order, Begin::Over, interrupts).await?;
+    /// Makes it the next frame.
+    fn put_due(&mut self, frame: Frame) {
+        let mut due = Vec::from(std::mem::take(&mut self.due));
+        due.push(frame);
+        self.due = due.into();
+    }
+
+    /// Takes what comes next, or begins again if the changes have other columns now: everything up to `fresh` is known. Says whether
+    /// there was something.
+    async fn go_on(&mut self, fresh: Seq, interrupts: &Interrupts) -> Result<bool, Stop> {
+        let batch = self.batch(fresh).map(Ok::<_, Stop>);
+        let error = match interrupts.guard_endless(pin!(batch)).await? {
+            Ok(something) => return Ok(something),
+            Err(error) => error,
+        };
+        // The table was altered: the rows as they are now have other columns. Who said `on_lag = 'disconnect'` wants none of them.
+        if error.kind != ErrorKind::ObjectNotInPrerequisiteState
+            || !self.feed.plan().options.catch_up
+        {
+            return Err(error.into());
+        }
+        let again = self.feed.begin_again(true);
+        interrupts.guard_endless(pin!(again)).await?;
         self.part = None;
-        self.due = Box::new([subscribed(self.feed.plan()), reset(&why)]);
-        Ok(())
+        self.due = Box::new([subscribed(self.feed.plan()), reset(&error)]);
+        Ok(true)
     }
 
-    /// At least one row or change, at most about a chunk of them, if there is one: everything up to `fresh` is known.
-    async fn batch(&mut self, fresh: Seq) -> Result<Next, SqlError> {
+    /// Makes a frame of at least one row or change, at most about a chunk of them, if there is one: everything up to `fresh` is known.
+    /// Says whether there was something, also if it is not for the client.
+    async fn batch(&mut self, fresh: Seq) -> Result<bool, SqlError> {
         if self.part.is_none() && !self.read(fresh).await? {
-            return Ok(Next::Nothing);
+            return Ok(false);
         }
         let mut members = String::from("\"type\":\"batch\",\"changes\":[");
         let empty = members.len();
@@ -189,15 +189,16 @@ impl Subscription {
             self.part = None;
             self.read(Seq::ZERO).await?;
         }
-        if members.len() == empty {
-            return Ok(Next::Others);
+        if members.len() > empty {
+            members.push(']');
+            if let Some(seq) = resume {
+                // Writing to a String cannot fail.
+                let _ = write!(members, ",\"seq\":\"{seq}\"");
+            }
+            // Before what else was read.
+            self.put_due(Frame { members, resume });
         }
-        members.push(']');
-        if let Some(seq) = resume {
-            // Writing to a String cannot fail.
-            let _ = write!(members, ",\"seq\":\"{seq}\"");
-        }
-        Ok(Next::Batch(Frame { members, resume }))
+        Ok(true)
     }
 
     /// Reads the next part of what is known, which is everything up to `fresh` and perhaps more; says whether there was
@@ -269,26 +270,15 @@ fn write_change(line: &Line<'_>, plan: &SubscribePlan, out: &mut String) -> Resu
     Ok(())
 }
 
-/// Where a subscription begins.
-#[derive(Clone, Copy)]
-enum Begin {
-    /// As its statement says.
-    AsWritten,
-    /// Strictly after this Seq.
-    After(Seq),
-    /// With the rows as they stand.
-    Over,
-}
-
 /// Plans the statement, in a session of its own.
-async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Result<Feed, Stop> {
+async fn open(order: Order, begin: Begin, interrupts: &mut Interrupts) -> Result<Feed, Stop> {
     let Order {
         guest,
         statement,
         from: _,
         last_rows,
     } = order;
-    let Guest { server, who } = &**guest;
+    let Guest { server, who } = &*guest;
     let mut session = session(server, who, interrupts)?;
     interrupts.attach(&session);
     interrupts.statement_begins(session.statement_timeout());
@@ -299,14 +289,7 @@ async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Resul
             .hint("Send other statements to /v1/sql, or in a query frame over /v1/ws.")
             .into());
     }
-    match begin {
-        Begin::AsWritten => {}
-        Begin::After(from) => parsed.resume_after(Some(from)),
-        Begin::Over => parsed.resume_after(None),
-    }
-    if let (Begin::AsWritten | Begin::Over, Some(rows)) = (begin, *last_rows) {
-        parsed.begin_with_newest(rows);
-    }
+    parsed.begin(begin, last_rows);
     let prepared = interrupts
         .guard(pin!(session.prepare(&parsed, &[])))
         .await?;
@@ -314,7 +297,7 @@ async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Resul
     let outcome = interrupts
         .guard(pin!(session.execute(&prepared, &values)))
         .await?;
-    interrupts.deadline_in(None);
+    interrupts.detach();
     match outcome {
         Outcome::Subscribe(plan) if plan.copy.is_none() => Ok(server.backend.feeds.open(*plan)),
         _ => Err(SqlError::unsupported("COPY over HTTP").into()),

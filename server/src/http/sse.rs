@@ -171,7 +171,7 @@ async fn follow(
     let followed = async {
         let opening = Subscription::open(order, &mut interrupts);
         let mut subscription = Box::pin(opening).await?;
-        while let Some(frame) = subscription.next(&mut interrupts).await? {
+        while let Some(frame) = subscription.next(&interrupts).await? {
             let sending = async { events.send(Ok(event(&frame))).await.map_err(|_| Stop::Gone) };
             interrupts.guard_endless(pin!(sending)).await?;
         }

@@ -1,12 +1,11 @@
 //! One statement in a session of its own: what `/v1/sql` and a WebSocket's `query` do.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures::StreamExt;
 use tidelog_sql::{
-    ErrorKind, Login, Notice, Outcome, OutputColumn, RowStream, Session, SqlError,
+    ErrorKind, Login, Notice, Outcome, OutputColumn, RowStream, Session, SqlError, Startup,
     TransactionStatus, row_tag,
 };
 use tokio::sync::mpsc;
@@ -43,9 +42,9 @@ pub(super) fn session(
         role: who.role.clone(),
         database: who.database,
         pid: interrupts.pid(),
-        settings: BTreeMap::new(),
     };
-    Session::new(server.backend.engine.clone(), login).map_err(Stop::Fatal)
+    let engine = server.backend.engine.clone();
+    Session::new(engine, login, Startup::new()).map_err(Stop::Fatal)
 }
 
 /// Runs the statement and hands its result on: the last thing sent is `Done` or an error.

@@ -147,10 +147,10 @@ async fn log_in(
         database: auth::database(&server.engine.store().catalog(), &startup.database)
             .map_err(Stop::Fatal)?,
         pid: interrupts.pid(),
-        settings: startup.settings,
     };
     tracing::debug!(user = &*login.role.name, database = startup.database, peer = %ends.client, pid = interrupts.pid(), "connected");
-    let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
+    let mut session =
+        Session::new(server.engine.clone(), login, startup.settings).map_err(Stop::Fatal)?;
     let asker = interrupts.asker();
     session.show(ends, move |signal| match signal {
         Signal::Cancel => asker.ask(Ask::CANCEL),

@@ -5,12 +5,11 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use tidelog_storage::Seq;
-
 use super::{Body, expect_end, parse_query, parse_statement, syntax_error};
 use super::{chains, dialect};
 use crate::error::SqlError;
 use crate::row::placeholder;
+use crate::subscribe::Begin;
 
 /// A SUBSCRIBE.
 #[derive(Clone, Debug)]
@@ -19,30 +18,10 @@ pub(crate) struct Subscribe {
     pub(crate) query: Query,
     /// What stands in OPTIONS.
     pub(crate) options: Vec<SubscribeOption>,
-}
-
-impl Subscribe {
-    /// Makes it go on after `from`, or (`None`) begin with the rows as they stand.
-    pub(super) fn resume_after(&mut self, from: Option<Seq>) {
-        let replaced = |name: &str| match from {
-            Some(_) => matches!(name, "from" | "last_rows" | "snapshot"),
-            None => name == "from",
-        };
-        self.options.retain(|option| !replaced(&option.name));
-        self.options.extend(from.map(|from| SubscribeOption {
-            name: "from".to_string(),
-            value: OptionValue::Text(from.to_string()),
-        }));
-    }
-
-    /// Makes the snapshot have the newest `rows` rows only.
-    pub(super) fn begin_with_newest(&mut self, rows: u64) {
-        self.options.retain(|option| option.name != "last_rows");
-        self.options.push(SubscribeOption {
-            name: "last_rows".to_string(),
-            value: OptionValue::Text(rows.to_string()),
-        });
-    }
+    /// Where it begins, whatever its options say.
+    pub(crate) begin: Begin,
+    /// How many of the newest rows a snapshot has, whatever its options say.
+    pub(crate) last_rows: Option<u64>,
 }
 
 /// `name = value`.
@@ -134,6 +113,8 @@ pub(super) fn parse_subscribe(
             .into_iter()
             .map(option_of)
             .collect::<Result<_, _>>()?,
+        begin: Begin::AsWritten,
+        last_rows: None,
     })
 }
 

@@ -17,8 +17,8 @@ use tidelog_storage::{ColumnType, ElementType};
 
 use super::comparable::{check_of_many_rows, check_operator, class};
 use super::operators::{
-    PostgresOperators, condition, external, known_type, literal_of, plain_type, type_literal,
-    type_of, type_parameter, written_type,
+    PostgresOperators, condition, external, is_null, is_open, known_type, literal_of, plain_type,
+    type_literal, type_of, type_parameter, written_type,
 };
 use super::order::{has_own_order, looks_vary, sorted, sorted_by, unsigned_zero};
 use super::reg::is_named;
@@ -260,10 +260,6 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
     })?
 }
 
-fn is_null(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(ScalarValue::Null, _))
-}
-
 fn is_numeric(ty: ColumnType) -> bool {
     matches!(ty, ColumnType::Numeric(_))
 }
@@ -369,7 +365,10 @@ fn compare_with(case: &mut Case, value: Expr, schema: &DFSchema, style: Style) -
     let mut whens: Vec<Expr> = (case.when_then_expr.iter())
         .map(|(when, _)| (**when).clone())
         .collect();
-    let mut value = value;
+    let mut value = match is_open(&value) || is_null(&value) {
+        true => cast(value, ColumnType::Text, schema, style)?,
+        false => value,
+    };
     if value.is_volatile() {
         // It is evaluated once.
         let types: Option<Vec<_>> = std::iter::once(&value)
@@ -434,7 +433,8 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
                 Some(_) => {}
             }
         }
-        let Some(ty) = first else { continue };
+        // Two that are open are texts, whatever they are united with then.
+        let ty = first.unwrap_or(ColumnType::Text);
         let types = union.inputs.iter().filter_map(|input| column_of(input, n));
         let common = common_type(types).unwrap_or(ty);
         // A bare string keeps its length.

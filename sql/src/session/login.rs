@@ -9,6 +9,9 @@ use tidelog_storage::{DatabaseId, RoleId, RoleRef};
 use super::{Engine, Session};
 use crate::settings::Settings;
 
+/// Settings from a startup message (`application_name`, `-c name=value`, …).
+pub type Startup = BTreeMap<String, String>;
+
 /// Who logged in. Authentication is over before a session exists.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -18,8 +21,6 @@ pub struct Login {
     pub database: DatabaseId,
     /// The server-side process id of the connection (`pg_backend_pid()`).
     pub pid: i32,
-    /// Settings from the startup message (`application_name`, `-c name=value`, …).
-    pub settings: BTreeMap<String, String>,
 }
 
 impl Session {
@@ -56,7 +57,6 @@ impl Session {
             },
             database,
             pid: 0,
-            settings: BTreeMap::new(),
         };
         Session::with(engine, Arc::new(login), Settings::default())
     }

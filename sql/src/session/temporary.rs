@@ -12,15 +12,15 @@ use crate::parse::Definition;
 const RETRIES_MAX: usize = 100;
 
 /// Whether a session has temporary tables.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Temporary {
     /// It cannot: nothing would drop them at its end.
     #[default]
     Refused,
     /// It may.
     Allowed,
-    /// It has made some, in this schema.
-    Made(String),
+    /// It has made some, in the schema of its process id.
+    Made,
 }
 
 impl Session {
@@ -51,17 +51,24 @@ impl Session {
                 Err(SqlError::unsupported(what))
             }
             Temporary::Allowed => {
-                let schema = ddl::temp::schema_of(self.login.pid);
-                self.temporary = Temporary::Made(schema);
+                self.temporary = Temporary::Made;
                 Ok(())
             }
-            Temporary::Made(_) => Ok(()),
+            Temporary::Made => Ok(()),
+        }
+    }
+
+    /// The schema of its temporary tables, if it has made some.
+    pub(super) fn temporary_schema(&self) -> Option<String> {
+        match self.temporary {
+            Temporary::Made => Some(ddl::temp::schema_of(self.login.pid)),
+            Temporary::Refused | Temporary::Allowed => None,
         }
     }
 
     /// Drops the session's temporary tables, outside a transaction.
     pub async fn drop_temporary(&mut self) -> Result<(), SqlError> {
-        let Temporary::Made(own) = self.temporary.clone() else {
+        let Some(own) = self.temporary_schema() else {
             return Ok(());
         };
         for _ in 0..RETRIES_MAX {
@@ -89,7 +96,7 @@ impl Session {
 
     /// Drops them with the transaction block.
     pub(super) async fn drop_temporary_with_block(&mut self) -> Result<(), SqlError> {
-        let Temporary::Made(own) = self.temporary.clone() else {
+        let Some(own) = self.temporary_schema() else {
             return Ok(());
         };
         let changes = ddl::temp::drop_all(&self.catalog(), |schema| schema == own);

@@ -10,10 +10,11 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, Operator, Volatility, ident,
 };
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use tidelog_storage::{ColumnDef, ColumnType, DatumRef, Partition, Row, Seq, TableDef, datum, key};
 
+use super::constant::{value_of, with_constants};
 use crate::apart::{Pace, is_heavy};
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
@@ -32,15 +33,12 @@ enum Step {
 }
 
 /// The query of a subscription over the rows of its table.
-pub struct Lens {
-    table: Arc<TableDef>,
+pub(super) struct Lens {
     /// Whether `_user` stands behind `_seq`.
     user: bool,
-    steps: Vec<Step>,
+    steps: Box<[Step]>,
     /// Whether a few rows may take long, or become large.
     heavy: bool,
-    /// The types of what comes out; `None` when it is the table's rows.
-    types: Option<Box<[ColumnType]>>,
 }
 
 /// What is seen of a row version.
@@ -174,138 +172,42 @@ impl Lens {
     pub(super) fn new(
         state: &SessionState,
         plan: &LogicalPlan,
-        columns: &[OutputColumn],
+        table: &TableDef,
     ) -> Result<Lens, SqlError> {
-        let table = table_of(plan)?;
         let plan = state
             .analyzer()
             .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
             .map_err(from_datafusion)?;
-        let mut lens = Lens {
-            table,
-            user: false,
-            steps: Vec::new(),
+        let mut steps = Vec::new();
+        let user = add_steps(&mut steps, state, &plan, table)?;
+        drop_identities(&mut steps, table.columns.len());
+        Ok(Lens {
+            user,
+            steps: steps.into(),
             heavy: is_heavy(&plan),
-            types: Some(columns.iter().map(|column| column.ty).collect()),
-        };
-        lens.add_steps(state, &plan)?;
-        lens.drop_identities();
-        lens.steps.shrink_to_fit();
-        Ok(lens)
-    }
-
-    fn add_steps(&mut self, state: &SessionState, plan: &LogicalPlan) -> Result<(), SqlError> {
-        let started = state.execution_props().query_execution_start_time;
-        match plan {
-            LogicalPlan::Projection(projection) => {
-                self.add_steps(state, &projection.input)?;
-                let schema = projection.input.schema();
-                let physical = |expr: &Expr| physical(state, started, expr, schema);
-                let exprs = projection.expr.iter().map(physical);
-                self.steps
-                    .push(Step::Project(exprs.collect::<Result<_, _>>()?));
-            }
-            LogicalPlan::Filter(filter) => {
-                self.add_steps(state, &filter.input)?;
-                let predicate = physical(state, started, &filter.predicate, filter.input.schema())?;
-                self.steps.push(Step::Filter(predicate));
-            }
-            LogicalPlan::SubqueryAlias(alias) => self.add_steps(state, &alias.input)?,
-            LogicalPlan::TableScan(scan) => {
-                let fields = scan.projected_schema.fields();
-                self.user = fields.iter().any(|field| field.name() == USER)
-                    && self.table.column_index(USER).is_none();
-            }
-            other => {
-                let message = format!(
-                    "the analyzer made a subscription's query {}",
-                    other.display()
-                );
-                return Err(SqlError::new(ErrorKind::InternalError, message));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes off select lists that only repeat the table's columns.
-    fn drop_identities(&mut self) {
-        let width = self.table.columns.len();
-        let identity = |exprs: &[Arc<dyn PhysicalExpr>]| {
-            exprs.len() == width
-                && exprs.iter().enumerate().all(|(at, expr)| {
-                    expr.downcast_ref::<Column>()
-                        .is_some_and(|column| column.index() == at)
-                })
-        };
-        let first_list = |steps: &[Step]| {
-            steps
-                .iter()
-                .position(|step| matches!(step, Step::Project(_)))
-        };
-        while let Some(at) = first_list(&self.steps)
-            && let Step::Project(exprs) = &self.steps[at]
-            && identity(exprs)
-        {
-            self.steps.remove(at);
-        }
-        if first_list(&self.steps).is_none() {
-            self.types = None;
-        }
+        })
     }
 
     /// Whether it shows every row as it is.
-    pub fn is_clear(&self) -> bool {
+    pub(super) fn is_clear(&self) -> bool {
         self.steps.is_empty()
     }
 
     /// Whether to look at a few rows takes a moment.
-    pub fn is_light(&self) -> bool {
+    pub(super) fn is_light(&self) -> bool {
         !self.heavy
     }
 
     /// The values that the conditions ask for in a column (`a = 1`, `a IN (1, 2)`, with others by AND), the fewest
     /// that there are.
-    pub fn asked(&self) -> Option<Asked> {
+    pub(super) fn asked(&self, table: &TableDef) -> Option<Asked> {
         let filters = self.steps.iter().map_while(|step| match step {
             Step::Filter(predicate) => Some(predicate),
             Step::Project(_) => None,
         });
         let conditions = filters.flat_map(split_conjunction);
-        let asked = conditions.filter_map(|condition| self.asked_by(condition));
+        let asked = conditions.filter_map(|condition| asked_by(condition, table));
         asked.min_by_key(|asked| asked.values.len())
-    }
-
-    fn asked_by(&self, condition: &Arc<dyn PhysicalExpr>) -> Option<Asked> {
-        let (operand, values) = if let Some(binary) = condition.downcast_ref::<BinaryExpr>()
-            && *binary.op() == Operator::Eq
-        {
-            match binary.left().downcast_ref::<Literal>() {
-                Some(_) => (binary.right(), vec![binary.left()]),
-                None => (binary.left(), vec![binary.right()]),
-            }
-        } else if let Some(list) = condition.downcast_ref::<InListExpr>()
-            && !list.negated()
-            && list.list().len() <= ASKED_VALUES_MAX
-        {
-            (list.expr(), list.list().iter().collect())
-        } else {
-            return None;
-        };
-        let column = operand.downcast_ref::<Column>()?.index();
-        let ty = self.table.columns.get(column)?.ty;
-        if !is_compared_as_stored(ty) {
-            return None;
-        }
-        let values = values.into_iter().map(|value| {
-            let value = value.downcast_ref::<Literal>()?.value();
-            let value = value.cast_to(&ty.arrow()).ok()?.to_array().ok()?;
-            key::sortable(ty, datum::datum_at(value.as_ref(), 0)?)
-        });
-        Some(Asked {
-            column,
-            ty,
-            values: values.collect::<Option<Vec<_>>>()?,
-        })
     }
 
     /// Which column of the scan a column of the result repeats: the table's, then `_seq` and `_user`. `None` when it is
@@ -323,14 +225,16 @@ impl Lens {
             })
     }
 
-    /// What is seen of each version, in order.
-    pub fn look(
+    /// What is seen of each version, in order: values of the columns `shown`. The versions' `columns` are as [`columns`] makes
+    /// them.
+    pub(super) fn look(
         &self,
         versions: &[(Seq, &Partition, &Row)],
         columns: &[ArrayRef],
+        shown: &[OutputColumn],
     ) -> Result<Vec<Seen>, SqlError> {
         if !self.heavy {
-            return self.look_at_once(versions, columns);
+            return self.look_at_once(versions, columns, shown);
         }
         let mut pace = Pace::new();
         let mut seen = Vec::with_capacity(versions.len());
@@ -340,7 +244,7 @@ impl Lens {
             let columns = columns.iter().map(|column| column.slice(from, to - from));
             let columns: Vec<ArrayRef> = columns.collect();
             pace.give();
-            seen.extend(self.look_at_once(&versions[from..to], &columns)?);
+            seen.extend(self.look_at_once(&versions[from..to], &columns, shown)?);
         }
         Ok(seen)
     }
@@ -349,6 +253,7 @@ impl Lens {
         &self,
         versions: &[(Seq, &Partition, &Row)],
         columns: &[ArrayRef],
+        shown: &[OutputColumn],
     ) -> Result<Vec<Seen>, SqlError> {
         let mut batch = self.batch(versions, columns)?;
         // Which versions the batch's rows are.
@@ -377,14 +282,14 @@ impl Lens {
             }
         }
         let mut seen: Vec<Seen> = versions.iter().map(|_| Seen::Nothing).collect();
-        let Some(types) = &self.types else {
+        if first_list(&self.steps).is_none() {
             left.values()
                 .iter()
                 .for_each(|at| seen[*at as usize] = Seen::Whole);
             return Ok(seen);
-        };
-        let arrays = batch.columns().iter().zip(types);
-        let arrays = arrays.map(|(array, ty)| output::conform(array, *ty));
+        }
+        let arrays = batch.columns().iter().zip(shown);
+        let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
         let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
         for (row, at) in left.values().iter().enumerate() {
             let values = arrays
@@ -393,21 +298,6 @@ impl Lens {
             seen[*at as usize] = Seen::As(values.collect::<Result<_, _>>()?);
         }
         Ok(seen)
-    }
-
-    /// The table's columns of the versions, and their Seqs: the same for each query over the table.
-    pub fn columns(&self, versions: &[(Seq, &Partition, &Row)]) -> Vec<ArrayRef> {
-        let column = |(index, column): (usize, &ColumnDef)| {
-            let mut builder = datum::ColumnBuilder::new(column.ty);
-            versions
-                .iter()
-                .for_each(|(_, _, row)| builder.append(row[index].as_ref()));
-            builder.finish()
-        };
-        let columns = self.table.columns.iter().enumerate().map(column);
-        let seqs = versions.iter().map(|(seq, ..)| seq.as_i64());
-        let seqs = Arc::new(Int64Array::from_iter_values(seqs)) as ArrayRef;
-        columns.chain([seqs]).collect()
     }
 
     /// The versions as the scan of the table would give them.
@@ -423,6 +313,114 @@ impl Lens {
         }
         output::batch_of(arrays, versions.len())
     }
+}
+
+/// A table's columns of versions, and their Seqs: the same for each query over the table.
+pub(super) fn columns(table: &TableDef, versions: &[(Seq, &Partition, &Row)]) -> Vec<ArrayRef> {
+    let column = |(index, column): (usize, &ColumnDef)| {
+        let mut builder = datum::ColumnBuilder::new(column.ty);
+        versions
+            .iter()
+            .for_each(|(_, _, row)| builder.append(row[index].as_ref()));
+        builder.finish()
+    };
+    let columns = table.columns.iter().enumerate().map(column);
+    let seqs = versions.iter().map(|(seq, ..)| seq.as_i64());
+    let seqs = Arc::new(Int64Array::from_iter_values(seqs)) as ArrayRef;
+    columns.chain([seqs]).collect()
+}
+
+/// Adds what a plan does to the rows of its table; tells whether `_user` is among their columns.
+fn add_steps(
+    steps: &mut Vec<Step>,
+    state: &SessionState,
+    plan: &LogicalPlan,
+    table: &TableDef,
+) -> Result<bool, SqlError> {
+    let started = state.execution_props().query_execution_start_time;
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let user = add_steps(steps, state, &projection.input, table)?;
+            let schema = projection.input.schema();
+            let physical = |expr: &Expr| physical(state, started, expr, schema);
+            let exprs = projection.expr.iter().map(physical);
+            steps.push(Step::Project(exprs.collect::<Result<_, _>>()?));
+            Ok(user)
+        }
+        LogicalPlan::Filter(filter) => {
+            let user = add_steps(steps, state, &filter.input, table)?;
+            let predicate = physical(state, started, &filter.predicate, filter.input.schema())?;
+            let predicate = with_constants(predicate).map_err(from_datafusion)?;
+            steps.push(Step::Filter(predicate));
+            Ok(user)
+        }
+        LogicalPlan::SubqueryAlias(alias) => add_steps(steps, state, &alias.input, table),
+        LogicalPlan::TableScan(scan) => {
+            let mut fields = scan.projected_schema.fields().iter();
+            Ok(fields.any(|field| field.name() == USER) && table.column_index(USER).is_none())
+        }
+        other => {
+            let message = format!(
+                "the analyzer made a subscription's query {}",
+                other.display()
+            );
+            Err(SqlError::new(ErrorKind::InternalError, message))
+        }
+    }
+}
+
+/// Takes off select lists that only repeat the table's columns, of which there are `width`.
+fn drop_identities(steps: &mut Vec<Step>, width: usize) {
+    let is_column = |(at, expr): (usize, &Arc<dyn PhysicalExpr>)| {
+        (expr.downcast_ref::<Column>()).is_some_and(|column| column.index() == at)
+    };
+    while let Some(at) = first_list(steps)
+        && let Step::Project(exprs) = &steps[at]
+        && exprs.len() == width
+        && exprs.iter().enumerate().all(is_column)
+    {
+        steps.remove(at);
+    }
+}
+
+fn first_list(steps: &[Step]) -> Option<usize> {
+    (steps.iter()).position(|step| matches!(step, Step::Project(_)))
+}
+
+fn asked_by(condition: &Arc<dyn PhysicalExpr>, table: &TableDef) -> Option<Asked> {
+    let (operand, values) = if let Some(binary) = condition.downcast_ref::<BinaryExpr>()
+        && *binary.op() == Operator::Eq
+    {
+        match value_of(binary.left()) {
+            Some(_) => (binary.right(), vec![binary.left()]),
+            None => (binary.left(), vec![binary.right()]),
+        }
+    } else if let Some(list) = condition.downcast_ref::<InListExpr>()
+        && !list.negated()
+        && list.list().len() <= ASKED_VALUES_MAX
+    {
+        (list.expr(), list.list().iter().collect())
+    } else {
+        return None;
+    };
+    let column = operand.downcast_ref::<Column>()?.index();
+    let ty = table.columns.get(column)?.ty;
+    if !is_compared_as_stored(ty) {
+        return None;
+    }
+    let values = values.into_iter().map(|value| {
+        let value = value_of(value)?
+            .cast_to(&ty.arrow())
+            .ok()?
+            .to_array()
+            .ok()?;
+        key::sortable(ty, datum::datum_at(value.as_ref(), 0)?)
+    });
+    Some(Asked {
+        column,
+        ty,
+        values: values.collect::<Option<Vec<_>>>()?,
+    })
 }
 
 fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, SqlError> {

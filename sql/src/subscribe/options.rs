@@ -5,9 +5,10 @@ use std::time::Duration;
 use tidelog_storage::{ColumnType, Datum, Seq};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::{OptionValue, SubscribeOption};
+use crate::parse::{OptionValue, Subscribe, SubscribeOption};
 use crate::row::infer;
 use crate::settings;
+use crate::subscribe::Begin;
 use crate::text::{self, Style};
 
 /// How often a reader with `progress` hears of it while nothing changes.
@@ -80,11 +81,12 @@ pub(super) fn infer_parameters(options: &[SubscribeOption], types: &mut Vec<Opti
     }
 }
 
-/// Checks options, whose parameters have these values (none when they are not known yet).
+/// Checks a statement's options, whose parameters have these values (none when they are not known yet).
 pub(super) fn check(
-    options: &[SubscribeOption],
+    subscribe: &Subscribe,
     values: Option<&[Datum]>,
 ) -> Result<SubscribeOptions, SqlError> {
+    let options = &subscribe.options;
     let mut checked = SubscribeOptions::default();
     let mut snapshot = None;
     for (at, SubscribeOption { name, value }) in options.iter().enumerate() {
@@ -175,6 +177,12 @@ pub(super) fn check(
             name => return Err(unknown(name)),
         }
     }
+    match subscribe.begin {
+        Begin::AsWritten => {}
+        // What is said of the snapshot holds for those that come later.
+        Begin::After(_) | Begin::Over => checked.from = None,
+    }
+    checked.last_rows = subscribe.last_rows.or(checked.last_rows);
     let exclusive = |other: &str| {
         let message = format!("SUBSCRIBE options \"from\" and \"{other}\" exclude each other");
         SqlError::new(ErrorKind::InvalidParameterValue, message)

@@ -340,10 +340,15 @@ fn regclass_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let Some(written) = string(args, 0) else {
         return Ok(ScalarValue::Int64(None));
     };
-    if let Ok(oid) = written.parse::<i64>() {
-        return Ok(ScalarValue::Int64(Some(oid)));
+    match written.parse::<i64>() {
+        Ok(oid) => Ok(ScalarValue::Int64(Some(oid))),
+        Err(_) => relation_named(known, &written),
     }
-    let parts = name_parts(&written);
+}
+
+/// The oid of the relation with this name.
+fn relation_named(known: &Known, written: &str) -> Result<ScalarValue> {
+    let parts = name_parts(written);
     let found = match parts.as_slice() {
         [name] => known.first_named(name),
         [.., schema, name] => {

@@ -97,7 +97,7 @@ impl Bench {
     /// A reader of the rows that the lens shows.
     fn through(&self, hub: &Hub, lens: impl Lens + 'static, identity: u8) -> Tail {
         let following = Following {
-            lens: Some(Arc::new(lens)),
+            lens: Some(Box::new(lens)),
             identity: Some([identity; 16]),
             ..self.following()
         };

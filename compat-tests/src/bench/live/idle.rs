@@ -15,7 +15,7 @@ const FIRST: usize = 500;
 /// WebSockets, and subscriptions on each.
 const WEB_SOCKETS: usize = 1000;
 const ON_EACH: usize = 100;
-const SOME_ON_EACH: usize = 10;
+const SOME_ON_EACH: usize = 40;
 /// Messages that all of these get.
 const MESSAGES: u64 = 5;
 

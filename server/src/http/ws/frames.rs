@@ -27,10 +27,10 @@ pub(super) enum Frame {
         statement: Statement,
         from: Option<Seq>,
         last_rows: Option<u64>,
-        credit: usize,
+        credit: u32,
     },
     /// Send so many batches more.
-    Credit { id: u64, batches: usize },
+    Credit { id: u64, batches: u32 },
     /// End a subscription.
     Unsubscribe { id: u64 },
     /// End a statement.
@@ -68,14 +68,14 @@ struct Subscribe {
     params: Vec<Value>,
     from: Option<String>,
     last_rows: Option<u64>,
-    credit: usize,
+    credit: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Credit {
     id: u64,
-    batches: usize,
+    batches: u32,
 }
 
 #[derive(Deserialize)]

@@ -2,14 +2,13 @@
 //! another and an error ends one of them only.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Message;
 use futures::{FutureExt, StreamExt};
 use tidelog_sql::{ErrorKind, SqlError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::auth::Admitted;
@@ -30,7 +29,7 @@ const SUBSCRIPTIONS_MAX: usize = 1000;
 /// Statements that one socket runs at once.
 const STATEMENTS_MAX: usize = 32;
 /// Batches that a client may ask for ahead.
-const CREDIT_MAX: usize = 1 << 16;
+const CREDIT_MAX: u32 = 1 << 16;
 /// The compression that there is, as hello and welcome name it.
 const DEFLATE: &str = "deflate";
 /// Smaller frames are sent as they are.
@@ -162,7 +161,8 @@ async fn open(
     Ok(Some(Box::new(Socket {
         guest: Arc::new(Guest { server, who }),
         out: out.clone(),
-        running: HashMap::new(),
+        statements: HashMap::new(),
+        subscriptions: HashMap::new(),
         tasks: JoinSet::new(),
         abandoned: false,
     })))
@@ -237,14 +237,13 @@ fn error_frame(id: Option<u64>, error: &SqlError) -> String {
 struct Running {
     task: Id,
     session: Asker,
-    /// Batches that the client asks for ahead, if it is a subscription.
-    credit: Option<Arc<Semaphore>>,
 }
 
 struct Socket {
     guest: Arc<Guest>,
     out: Out,
-    running: HashMap<u64, Running>,
+    statements: HashMap<u64, Running>,
+    subscriptions: HashMap<u64, Running>,
     /// Each gives its id and its last frame, which is sent when that id is free again.
     tasks: JoinSet<(u64, Option<String>)>,
     /// The client is gone. What ends then is told nobody: one that reads on later must not take it for an answer.
@@ -286,7 +285,7 @@ impl Socket {
             Err(Malformed {
                 id: Some(id),
                 error,
-            }) if !self.running.contains_key(&id) => {
+            }) if !self.is_running(id) => {
                 self.send(error_frame(Some(id), &error)).await;
                 return Ok(());
             }
@@ -296,7 +295,7 @@ impl Socket {
             Frame::Hello(_) => return Err(Close::misplaced("hello came already")),
             Frame::Query { id, statement } => {
                 self.check_new(id)?;
-                match self.count(|running| running.credit.is_none()) {
+                match self.statements.len() {
                     STATEMENTS_MAX.. => self.refuse(id, "statements at once").await,
                     _ => self.query(id, statement),
                 }
@@ -309,7 +308,7 @@ impl Socket {
                 credit,
             } => {
                 self.check_new(id)?;
-                match self.count(|running| running.credit.is_some()) {
+                match self.subscriptions.len() {
                     SUBSCRIPTIONS_MAX.. => self.refuse(id, "subscriptions").await,
                     _ => {
                         let order = Box::new(Order {
@@ -324,22 +323,17 @@ impl Socket {
             }
             // What has ended meanwhile needs none of these.
             Frame::Credit { id, batches } => {
-                if let Some(credit) = self.running.get(&id).and_then(|r| r.credit.as_ref()) {
-                    let room = CREDIT_MAX.saturating_sub(credit.available_permits());
-                    credit.add_permits(batches.min(room));
+                if let Some(running) = self.subscriptions.get(&id) {
+                    running.session.grant(batches, CREDIT_MAX);
                 }
             }
             Frame::Unsubscribe { id } => {
-                if let Some(running) = self.running.get(&id)
-                    && running.credit.is_some()
-                {
+                if let Some(running) = self.subscriptions.get(&id) {
                     running.session.ask(Ask::CLOSING);
                 }
             }
             Frame::Cancel { id } => {
-                if let Some(running) = self.running.get(&id)
-                    && running.credit.is_none()
-                {
+                if let Some(running) = self.statements.get(&id) {
                     running.session.ask(Ask::CANCEL);
                 }
             }
@@ -348,12 +342,16 @@ impl Socket {
         Ok(())
     }
 
-    fn count(&self, of: impl Fn(&Running) -> bool) -> usize {
-        self.running.values().filter(|running| of(running)).count()
+    fn is_running(&self, id: u64) -> bool {
+        self.statements.contains_key(&id) || self.subscriptions.contains_key(&id)
+    }
+
+    fn running(&self) -> impl Iterator<Item = (&u64, &Running)> {
+        self.statements.iter().chain(&self.subscriptions)
     }
 
     fn check_new(&self, id: u64) -> Result<(), Box<Close>> {
-        match self.running.contains_key(&id) {
+        match self.is_running(id) {
             true => Err(Close::misplaced(format!("id {id} is in use"))),
             false => Ok(()),
         }
@@ -379,32 +377,16 @@ impl Socket {
         let send = send_result(id, received, self.out.clone());
         let last = async move { (id, tokio::join!(run, send).1) };
         let task = self.tasks.spawn(last).id();
-        let credit = None;
-        let running = Running {
-            task,
-            session,
-            credit,
-        };
-        self.running.insert(id, running);
+        self.statements.insert(id, Running { task, session });
     }
 
-    fn subscribe(&mut self, id: u64, order: Box<Order>, credit: usize) {
-        let credit = Arc::new(Semaphore::new(credit.min(CREDIT_MAX)));
-        let follower = Follower {
-            id,
-            interrupts: self.guest.server.begin(),
-            credit: credit.clone(),
-            out: self.out.clone(),
-        };
-        let session = follower.interrupts.asker();
-        let task = self.tasks.spawn(follower.follow(order)).id();
-        let credit = Some(credit);
-        let running = Running {
-            task,
-            session,
-            credit,
-        };
-        self.running.insert(id, running);
+    fn subscribe(&mut self, id: u64, order: Box<Order>, credit: u32) {
+        let interrupts = self.guest.server.begin();
+        let session = interrupts.asker();
+        session.grant(credit, CREDIT_MAX);
+        let following = follow(id, order, interrupts, self.out.clone());
+        let task = self.tasks.spawn(following).id();
+        self.subscriptions.insert(id, Running { task, session });
     }
 
     /// Forgets a task that has ended, and tells the client.
@@ -412,14 +394,15 @@ impl Socket {
         let (id, last) = match ended {
             Ok(ended) => ended,
             Err(error) => {
-                let mut running = self.running.iter();
+                let mut running = self.running();
                 let Some((id, _)) = running.find(|(_, running)| running.task == error.id()) else {
                     return;
                 };
                 (*id, None)
             }
         };
-        self.running.remove(&id);
+        self.statements.remove(&id);
+        self.subscriptions.remove(&id);
         if self.abandoned {
             return;
         }
@@ -433,9 +416,7 @@ impl Socket {
     /// Ends everything that runs, since nobody will hear of it. A commit under way is waited for all the same.
     fn abandon(&mut self) {
         self.abandoned = true;
-        for running in self.running.values() {
-            running.session.ask(Ask::GONE);
-        }
+        (self.running()).for_each(|(_, running)| running.session.ask(Ask::GONE));
     }
 
     /// Waits for what still runs.
@@ -476,52 +457,36 @@ async fn send_result(
     last
 }
 
-/// The task of one subscription.
-struct Follower {
+/// Follows a subscription to its end, and gives the id and the last frame.
+fn follow(
     id: u64,
-    interrupts: Interrupts,
-    credit: Arc<Semaphore>,
+    order: Box<Order>,
+    mut interrupts: Interrupts,
     out: Out,
-}
-
-impl Follower {
-    /// Follows to the end, and gives the id and the last frame.
-    #[expect(clippy::manual_async_fn, reason = "it would hold its arguments twice")]
-    fn follow(mut self, order: Box<Order>) -> impl Future<Output = (u64, Option<String>)> {
-        async move {
-            let last = match self.send(order).await {
-                Err(Stop::Error(error) | Stop::Fatal(error)) => error_frame(Some(self.id), &error),
-                Ok(()) => format!("{{\"type\":\"done\",\"id\":{}}}", self.id),
-                Err(Stop::Gone) => format!("{{\"type\":\"unsubscribed\",\"id\":{}}}", self.id),
-            };
-            (self.id, Some(last))
-        }
-    }
-
-    /// Sends a batch for each credit.
-    async fn send(&mut self, order: Box<Order>) -> Result<(), Stop> {
-        let interrupts = &mut self.interrupts;
-        let opening = Subscription::open(order, interrupts);
+) -> impl Future<Output = (u64, Option<String>)> {
+    let following = async move {
         // In memory of its own, gone when the subscription begins.
-        let mut subscription = Box::pin(opening).await?;
+        let mut subscription = Box::pin(Subscription::open(order, &mut interrupts)).await?;
         loop {
             if subscription.is_due_batch() {
                 // Before anything is read from the log: a client without credit costs nothing.
-                let granted = self.credit.acquire().map(Ok::<_, Stop>);
-                if let Ok(granted) = interrupts.guard_endless(pin!(granted)).await? {
-                    granted.forget();
-                }
+                interrupts.granted().await?;
             }
-            let Some(frame) = subscription.next(interrupts).await? else {
+            let Some(frame) = subscription.next(&interrupts).await? else {
                 return Ok(());
             };
-            let frame = format!("{{\"id\":{},{}}}", self.id, frame.members);
-            let sending = self
-                .out
-                .send(frame)
-                .map(|sent| sent.then_some(()).ok_or(Stop::Gone));
+            let frame = format!("{{\"id\":{id},{}}}", frame.members);
+            let sending = (out.send(frame)).map(|sent| sent.then_some(()).ok_or(Stop::Gone));
             // In memory of its own: it is done in a moment, mostly.
             interrupts.guard_endless(Box::pin(sending).as_mut()).await?;
         }
-    }
+    };
+    following.map(move |ended| {
+        let last = match ended {
+            Err(Stop::Error(error) | Stop::Fatal(error)) => error_frame(Some(id), &error),
+            Ok(()) => format!("{{\"type\":\"done\",\"id\":{id}}}"),
+            Err(Stop::Gone) => format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}"),
+        };
+        (id, Some(last))
+    })
 }

@@ -220,7 +220,9 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         // What is cast to a reg type is a number from there on: a name is looked up, a number stays.
         "regclass_of" => (DataType::Int64, regclass_in),
         "to_regclass" => (DataType::Int64, |known, args| {
-            Ok(regclass_in(known, args).unwrap_or(ScalarValue::Int64(None)))
+            // A number is a name like others here.
+            let found = string(args, 0).and_then(|name| relation_named(known, &name).ok());
+            Ok(found.unwrap_or(ScalarValue::Int64(None)))
         }),
         "regclass_out" => (DataType::Utf8, regclass_out),
         "to_regtype" => (DataType::Int64, |known, args| {
