@@ -234,6 +234,7 @@ fn shown(dir: &Path, store: &Store, table: &Arc<TableDef>) -> BTreeMap<i64, Stri
             equal: Vec::new(),
             lower: Bound::Unbounded,
             upper: Bound::Unbounded,
+            not_null: false,
         };
         let scanned = snapshot.index_scan(table, &user("alice"), &all, 1000);
         let scanned = scanned.unwrap().unwrap();
