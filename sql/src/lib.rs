@@ -28,6 +28,7 @@ mod index_scan;
 mod insert;
 pub mod json;
 mod jsonpath;
+mod lists_apart;
 mod locking;
 mod locks;
 mod lookup_join;

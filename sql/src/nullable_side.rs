@@ -1,7 +1,8 @@
-//! The sides of an outer join that give NULLs where they have no row: what is constant in one is not so behind the join.
+//! The sides of an outer join that give NULLs where they have no row: what is constant in one is not so behind the join. Nor is
+//! what is constant before grouping sets so behind them.
 //!
-//! DataFusion keeps the constants of both sides of an outer join (`EquivalenceGroup::join`), and leaves such columns out
-//! of sorts, windows and groups behind it.
+//! DataFusion keeps the constants of both sides of an outer join (`EquivalenceGroup::join`) and of what is grouped, and leaves such
+//! columns out of sorts, windows and groups behind it.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, Tr
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
@@ -24,7 +26,7 @@ use datafusion::physical_plan::{
 
 type Plan = Arc<dyn ExecutionPlan>;
 
-/// Hides the constants of the sides of outer joins that may have no row.
+/// Hides the constants of the sides of outer joins that may have no row, and of what grouping sets group.
 pub(crate) fn hide_constants(plan: Plan) -> Result<Plan> {
     plan.transform_up(|node| {
         let Some(nullable) = nullable_sides(&node) else {
@@ -49,7 +51,7 @@ pub(crate) fn hide_constants(plan: Plan) -> Result<Plan> {
     .data()
 }
 
-/// Which sides of a join give NULLs for rows of the other; `None` where neither does.
+/// Which inputs of a join, or of grouping sets, give NULLs behind it; `None` where none does.
 fn nullable_sides(node: &Plan) -> Option<[bool; 2]> {
     let join_type = (node
         .downcast_ref::<HashJoinExec>()
@@ -63,6 +65,12 @@ fn nullable_sides(node: &Plan) -> Option<[bool; 2]> {
         let join = node.downcast_ref::<SortMergeJoinExec>();
         join.map(SortMergeJoinExec::join_type)
     });
+    if let Some(groups) = node.downcast_ref::<AggregateExec>() {
+        return groups
+            .group_expr()
+            .has_grouping_set()
+            .then_some([true, false]);
+    }
     match join_type? {
         JoinType::Left => Some([false, true]),
         JoinType::Right => Some([true, false]),

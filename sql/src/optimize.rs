@@ -38,6 +38,7 @@ use datafusion::physical_plan::{
 
 use crate::extremes::ExtremesInOrder;
 use crate::in_turn::InTurnExec;
+use crate::lists_apart;
 use crate::lookup_join::LookupExec;
 use crate::nullable_side;
 use crate::numbers;
@@ -101,6 +102,7 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
             "extract_equijoin_predicate" => equal_joins,
             "eliminate_cross_join" => kept_conditions,
             "push_down_filter" => pushed_filters,
+            "simplify_expressions" => lists_apart::simplified,
             "eliminate_join" => unneeded_joins,
             "replace_distinct_aggregate" => distinct_rows,
             "eliminate_duplicated_expr" => kept_orders,

@@ -421,9 +421,16 @@ async fn latency() {
             let quiet = insert_latencies(&peer, &format!("quiet{round}"), rest).await;
             show(format!("{name}, quiet"), quiet);
             let bulk: Vec<String> = (0..4).map(|part| format!("bulk{round}_{part}")).collect();
-            for table in &bulk {
-                copy(&peer, table, &csv);
-            }
+            let loading = format!("loading{round}");
+            let loading = insert_latencies(&peer, &loading, async {
+                for table in &bulk {
+                    tokio::task::block_in_place(|| copy(&peer, table, &csv));
+                }
+            });
+            show(
+                format!("{name}, while copying 300,000 rows a statement"),
+                loading.await,
+            );
             for (at, (what, statement)) in phases.into_iter().enumerate() {
                 if name == "PostgreSQL" && ![settled, update].contains(&statement) {
                     continue;

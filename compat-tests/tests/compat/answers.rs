@@ -31,6 +31,59 @@ async fn what_is_constant_on_a_side_of_an_outer_join_is_not_so_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lists_beside_each_other_know_of_null() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE a (id int PRIMARY KEY, t text);
+         INSERT INTO a SELECT g, 't' || g FROM generate_series(1, 10) g;
+         CREATE TABLE v (x int, n numeric);
+         INSERT INTO v VALUES (1, 1.0), (2, 2), (3, 3), (5, 5), (NULL, NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT x FROM v WHERE x IN (1, 2) AND x NOT IN (NULL, 3)",
+            "SELECT x FROM v WHERE x NOT IN (NULL, 3) AND x IN (1, 2)",
+            "SELECT x FROM v WHERE x = ANY (ARRAY[1, 2]) AND x <> ALL (ARRAY[NULL, 3])",
+            "SELECT x FROM v WHERE (x = 1 OR x = 2) AND x NOT IN (NULL, 3)",
+            "SELECT x FROM v WHERE NOT (x IN (1, 2) AND x IN (1, NULL)) ORDER BY 1",
+            "SELECT x FROM v WHERE NOT (x IN (1, 2) AND x IN (3, 4)) ORDER BY 1",
+            "SELECT x FROM v WHERE x NOT IN (1, 2) OR x NOT IN (3, 4) ORDER BY 1",
+            "SELECT x FROM v WHERE x NOT IN (1, 2) OR x NOT IN (1, NULL) ORDER BY 1",
+            "SELECT x, (x IN (1, 2) AND x IN (3, 4)) IS NULL, (x IN (1, 2) AND x NOT IN (1, 2)) IS NULL FROM v ORDER BY 1",
+            "SELECT x IN (1, 2) AND x NOT IN (2), x = ANY ('{1,2}') AND x <> ALL ('{2}') FROM v ORDER BY x",
+            "SELECT n FROM v WHERE n IN (1.0, 2) AND n IN (1, 5)",
+            "SELECT id FROM a WHERE id IN (1, 2, 3) AND t <> 't2' AND id::bigint IN (2, 3, 9) ORDER BY 1",
+            "SELECT id FROM a WHERE id = ANY ('{1,2}') AND t = ANY ('{t1,t9}') ORDER BY 1",
+        ],
+    )
+    .await;
+    pair.run("DELETE FROM a WHERE id IN (3, 6) AND id NOT IN (9, NULL); UPDATE a SET t = 'u' WHERE id IN (7, 8) AND (id IN (8) OR t = 'z');");
+    pair.same("SELECT * FROM a ORDER BY id");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_constant_before_grouping_sets_is_not_so_behind_them() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE r (id int PRIMARY KEY, k int); INSERT INTO r SELECT i, i % 3 FROM generate_series(1, 18) i;");
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT k, w, count(*) FROM (SELECT k, ARRAY[1, 2] w FROM r) z GROUP BY ROLLUP (k, w) ORDER BY 1, 2, 3",
+            "SELECT q, count(*), rank() OVER (ORDER BY q DESC) FROM (SELECT k, 'c' q FROM r) z GROUP BY ROLLUP (q, k) ORDER BY 1, 2, 3",
+            "SELECT q, k, count(*) FROM (SELECT k, 1 AS q FROM r) x GROUP BY GROUPING SETS ((q), (k)) ORDER BY q, k",
+            "SELECT q, k, count(*) FROM (SELECT k, 1 AS q FROM r) x GROUP BY CUBE (q, k) ORDER BY q DESC, k LIMIT 3",
+            "SELECT DISTINCT q FROM (SELECT k, 'c' q FROM r) z GROUP BY ROLLUP (q) ORDER BY q NULLS FIRST",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_do_not_reach_behind_joins() {
     let pair = Pair::start();
     pair.run(

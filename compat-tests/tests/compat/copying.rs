@@ -1,5 +1,8 @@
 //! COPY's options and conditions, beside PostgreSQL.
 
+use std::process::Command;
+
+use tidelog_compat_tests::Server;
 use tokio_postgres::Client;
 
 use crate::pair::Pair;
@@ -137,4 +140,31 @@ async fn copy_from_takes_conditions_and_matches_headers() {
     ] {
         pair.same_or_fail(statement);
     }
+}
+
+/// What the client sends behind the row that is refused does not keep the error from it.
+#[test]
+fn a_copy_that_fails_is_told_of_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE c (id int, note text);");
+    let note = "x".repeat(900);
+    for rows in [2, 6, 30, 100, 5000] {
+        let file = folder.path().join("rows.tsv");
+        let good: String = (1..rows).map(|id| format!("{id}\t{note}\n")).collect();
+        std::fs::write(&file, format!("{good}bad\t{note}\n")).unwrap();
+        for _ in 0..3 {
+            // As long as it may take; before, it took for ever.
+            let mut copy = Command::new("timeout");
+            copy.args(["20", "psql", "-X", "-c"]);
+            copy.arg(format!("\\copy c FROM '{}'", file.display()));
+            peer.environment(&mut copy);
+            let refused = copy.output().unwrap();
+            let refused = String::from_utf8_lossy(&refused.stderr);
+            let message = "invalid input syntax for type integer: \"bad\"";
+            assert!(refused.contains(message), "{rows} rows: {refused}");
+        }
+    }
+    assert_eq!(peer.value("SELECT count(*) FROM c"), "0");
 }

@@ -276,6 +276,10 @@ impl Connection {
         if self.idle && self.session.transaction_status() == TransactionStatus::Idle {
             self.channels.wake();
         }
+        if let Ok(Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_)) = message {
+            // What is left of a COPY that has failed: it asks for nothing, so what was answered does not wait for more.
+            return std::future::ready(Ok(())).boxed();
+        }
         self.idle = false;
         self.client.answers();
         match message {

@@ -22,6 +22,7 @@ use tidelog_storage::datum::{self, ColumnBuilder};
 use tidelog_storage::{ColumnType, Datum, DatumRef, Dimension, ElementType, Elements};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::lists_apart;
 use crate::query_memory::Made;
 use crate::{output, text};
 
@@ -737,8 +738,9 @@ pub(crate) fn among(value: &Expr, array: &Expr, negated: bool) -> Result<Option<
         Ok(Expr::Literal(element, None))
     };
     let literals = (0..elements.len()).map(literal).collect::<Result<_>>()?;
-    let value = Box::new(value.clone());
-    Ok(Some(Expr::InList(InList::new(value, literals, negated))))
+    // The simplifier, which this is done for, has lists beside each other already.
+    let list = InList::new(Box::new(value.clone()), literals, negated);
+    Ok(Some(lists_apart::apart(list)))
 }
 
 /// An array of the values, which are of the function's return type.

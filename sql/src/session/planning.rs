@@ -27,6 +27,7 @@ use super::{QueryPlan, Session, scalars};
 use crate::apart::{self, Client};
 use crate::error::{SqlError, from_datafusion};
 use crate::functions;
+use crate::lists_apart;
 use crate::locking;
 use crate::numbers;
 use crate::optimize;
@@ -387,7 +388,8 @@ pub(crate) fn simplified(
         .build();
     let simple = ExprSimplifier::new(context).simplify(expr.clone());
     simple
-        .and_then(|expr| numbers::of_columns(expr, schema))
+        .and_then(|expr| expr.transform_up(lists_apart::bare))
+        .and_then(|expr| numbers::of_columns(expr.data, schema))
         .map(|expr| expr.data)
         .map_err(from_datafusion)
 }

@@ -51,7 +51,7 @@ const CHECKS_MAX: usize = 3;
 /// How long a change takes to be written, in microseconds, as long as nothing is known of it, and at most. A transaction's Seqs
 /// are of so much later that it may take twice the time of the last one, and half a second. If it takes longer, the others wait.
 const CHANGE_US: f64 = 3.0;
-const CHANGE_US_MAX: f64 = 15.0;
+const CHANGE_US_MAX: f64 = 50.0;
 const EACH_MS: f64 = 500.0;
 
 /// Whether a transaction is written in pieces.
