@@ -65,6 +65,28 @@ async fn lists_beside_each_other_know_of_null() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nan_is_the_greatest_float() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE m (id int PRIMARY KEY, g int, r float8, s float4);
+         INSERT INTO m VALUES (1, 1, 'Infinity', 'Infinity'), (2, 1, 'NaN', 'NaN'), (3, 2, '-Infinity', '-Infinity'), (4, 2, 'NaN', 'NaN'), (5, 3, 1.5, 1.5), (6, 3, 'NaN', 'NaN'), (7, 4, NULL, NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT g, min(r), max(r), min(s), max(s) FROM m GROUP BY g ORDER BY g",
+            "SELECT min(r), max(r), max(r) FILTER (WHERE id < 3), min(s), max(s), min(r) FILTER (WHERE id > 6) FROM m",
+            "SELECT id, (SELECT min(r) FROM m x WHERE x.g = y.g), (SELECT max(s) FROM m x WHERE x.g = y.g) FROM m y ORDER BY 1",
+            "SELECT id, min(r) OVER (PARTITION BY g), max(s) OVER (ORDER BY id) FROM m ORDER BY id",
+            "SELECT g, min(r) FROM m GROUP BY ROLLUP (g) HAVING min(r) > 1 ORDER BY 1",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_constant_before_grouping_sets_is_not_so_behind_them() {
     let pair = Pair::start();
     pair.run("CREATE TABLE r (id int PRIMARY KEY, k int); INSERT INTO r SELECT i, i % 3 FROM generate_series(1, 18) i;");
