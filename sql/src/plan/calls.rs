@@ -762,13 +762,13 @@ pub(super) fn sorts_by_itself(ty: ColumnType) -> bool {
 /// `min` and `max` of a type, by its order where that is not Arrow's.
 fn extreme(call: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
     check_extreme(call.func.name(), ty)?;
+    let value = call.params.args[0].clone();
     // DataFusion takes NaN for the least and the greatest, as it comes.
-    let is_float = matches!(ty, ColumnType::Float4 | ColumnType::Float8);
-    match has_own_order(ty) && !sorts_by_itself(ty) || says_more(ty) || is_float {
-        true => {
-            let key = sorted_by(call.params.args[0].clone(), ty);
-            Ok(collected::extreme(call, key))
-        }
+    if matches!(ty, ColumnType::Float4 | ColumnType::Float8) {
+        return Ok(collected::extreme(call, value));
+    }
+    match has_own_order(ty) && !sorts_by_itself(ty) || says_more(ty) {
+        true => Ok(collected::extreme(call, sorted_by(value, ty))),
         false => Ok(call),
     }
 }
