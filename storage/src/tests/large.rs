@@ -509,9 +509,9 @@ async fn a_large_transaction_makes_its_table() {
             .unwrap();
         let other = {
             let (store, def) = (store.clone(), notes(store.next_id() + 1, "other", true));
+            let version = store.catalog().version;
             tokio::spawn(async move {
                 let change = CatalogChange::PutTable(Box::new(def));
-                let version = store.catalog().version;
                 store.change_catalog(version, vec![change]).await
             })
         };
