@@ -31,7 +31,7 @@ pub(crate) fn simplified(
         })
     };
     let plan = match has_lists_beside(&plan)? {
-        true => rewritten(plan, named)?,
+        true => rewritten(rewritten(plan, united)?, named)?,
         false => plan,
     };
     let made = rule.rewrite(plan, config)?;
@@ -68,17 +68,53 @@ fn has_names(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-/// Whether an expression of a node has lists beside each other, or one beside what becomes a list (`x = 1 OR x = 2`).
+/// Whether an expression of a node has lists beside each other, or what becomes one (`x = 1 OR x = 2`).
 fn has_lists_beside(plan: &LogicalPlan) -> Result<bool> {
-    let (mut lists, mut may_become) = (0, false);
+    let (mut lists, mut ors, mut ands) = (0, 0, 0);
     plan.apply_expressions(|expr| {
         expr.apply(|expr| {
-            lists += usize::from(matches!(expr, Expr::InList(_)));
-            may_become |= matches!(expr, Expr::BinaryExpr(binary) if binary.op == Operator::Or);
+            match expr {
+                Expr::InList(_) => lists += 1,
+                Expr::BinaryExpr(binary) if binary.op == Operator::Or => ors += 1,
+                Expr::BinaryExpr(binary) if binary.op == Operator::And => ands += 1,
+                _ => {}
+            }
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
-    Ok(lists > 1 || lists > 0 && may_become)
+    Ok(lists > 1 || lists > 0 && ors > 0 || ors > 1 && ands > 0)
+}
+
+/// `x = 1 OR x = 2` as a list, as the simplifier makes it.
+fn united(expr: Expr) -> Result<Transformed<Expr>> {
+    let Expr::BinaryExpr(binary) = &expr else {
+        return Ok(Transformed::no(expr));
+    };
+    let (left, right) = (values(&binary.left), values(&binary.right));
+    Ok(match (left, right) {
+        (Some((of, mut values)), Some((other, more)))
+            if binary.op == Operator::Or && of == other =>
+        {
+            values.extend(more);
+            Transformed::yes(of.clone().in_list(values, false))
+        }
+        _ => Transformed::no(expr),
+    })
+}
+
+/// The column that a condition gives some values, and these.
+fn values(condition: &Expr) -> Option<(&Expr, Vec<Expr>)> {
+    let (of, values) = match condition {
+        Expr::InList(list) if !list.negated => (&*list.expr, list.list.clone()),
+        Expr::BinaryExpr(binary) if binary.op == Operator::Eq => {
+            match (&*binary.left, &*binary.right) {
+                (value @ Expr::Literal(..), of) | (of, value) => (of, vec![value.clone()]),
+            }
+        }
+        _ => return None,
+    };
+    let literals = |value: &Expr| matches!(value, Expr::Literal(..));
+    (matches!(of, Expr::Column(_)) && values.iter().all(literals)).then_some((of, values))
 }
 
 /// The expression of a list under its name; casts stay outside, since DataFusion takes them to the values.

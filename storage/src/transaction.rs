@@ -535,9 +535,9 @@ impl Transaction {
     }
 
     /// The tables that it changes, as it knew them; one after the other may be the same.
-    pub(crate) fn tables(&self) -> impl Iterator<Item = &TableDef> {
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<TableDef>> {
         let same = |a: &Op, b: &Op| Arc::ptr_eq(&a.table, &b.table);
-        self.ops.chunk_by(same).map(|run| &*run[0].table)
+        self.ops.chunk_by(same).map(|run| &run[0].table)
     }
 
     pub(crate) fn ops(&self) -> &[Op] {

@@ -15,6 +15,7 @@
 mod begun;
 mod pieces;
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -91,6 +92,8 @@ pub(crate) struct Checked {
     touched: Arc<Touched>,
     ahead: Ahead,
     tally: Arc<Tally>,
+    /// The tables that it changes, as it knew them.
+    tables: Arc<[Arc<TableDef>]>,
 }
 
 /// One whose pieces are written.
@@ -226,6 +229,10 @@ fn begin(
 ) -> Result<Beginning, CommitError> {
     let tally = Arc::new(Tally::of(transaction.ops()));
     let touched = Arc::new(transaction.take_touched());
+    let mut known = HashSet::new();
+    let tables = transaction.tables();
+    let tables = tables.filter(|table| known.insert((table.id, table.schema_version)));
+    let tables: Arc<[Arc<TableDef>]> = tables.cloned().collect();
     for tries in 1.. {
         let ahead = match Ahead::check(queue.shared(), &transaction) {
             Ok(ahead) => ahead,
@@ -240,6 +247,7 @@ fn begin(
             touched: touched.clone(),
             ahead,
             tally: tally.clone(),
+            tables: tables.clone(),
         });
         let (reply, turn) = oneshot::channel();
         queue.send_blocking(Request::BeginLarge {
@@ -330,7 +338,7 @@ impl Committer {
             }
             Some(catalog) => new = Some(self.planned(catalog, transaction)?),
         }
-        for known in &checked.tally.tables {
+        for known in &*checked.tables {
             check_table(
                 known,
                 match &new {

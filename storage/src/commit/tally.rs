@@ -1,6 +1,6 @@
 //! What a transaction does to each partition, by its changes' places in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::catalog::{TableDef, TableId};
@@ -35,8 +35,6 @@ impl Part {
 /// A transaction's changes by partition.
 pub(super) struct Tally {
     pub(super) parts: Vec<Part>,
-    /// The tables, as the changes knew them.
-    pub(super) tables: Vec<Arc<TableDef>>,
     /// How many changes in a row are of which part.
     runs: Vec<(usize, usize)>,
 }
@@ -47,16 +45,8 @@ impl Tally {
         let mut places = HashMap::new();
         let mut tally = Tally {
             parts: Vec::new(),
-            tables: Vec::new(),
             runs: Vec::new(),
         };
-        let mut known = HashSet::new();
-        for table in ops.chunk_by(|a, b| Arc::ptr_eq(&a.table, &b.table)) {
-            let table = &table[0].table;
-            if known.insert((table.id, table.schema_version)) {
-                tally.tables.push(table.clone());
-            }
-        }
         let mut at = 0;
         for run in ops.chunk_by(same) {
             let op = &run[0];

@@ -145,9 +145,30 @@ impl Drop for Held {
 
 /// Waits until a thread is held.
 async fn hold(failpoints: &Failpoints) {
-    while failpoints.stopped() == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let held = async {
+        while failpoints.stopped() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), held).await;
+    waited.expect("the step is reached");
+}
+
+/// Commits beside the test.
+fn begin(
+    store: &Arc<Store>,
+    transaction: Transaction,
+) -> tokio::task::JoinHandle<Result<Seq, CommitError>> {
+    let store = store.clone();
+    tokio::spawn(async move { store.commit(transaction).await })
+}
+
+/// The directory as a crash at this moment would leave it.
+fn copy_of(store: &Store) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let hot = &store.shared().hot;
+    hot.checkpoint(&copy.path().join("hot")).unwrap();
+    copy
 }
 
 /// A table of ten rows, with an index of notes.
@@ -281,10 +302,7 @@ async fn others_go_on_beside_a_large_transaction() {
         }
     };
     failpoints.set(Step::LargeWritten, Action::Stop, 1);
-    let commit = |transaction| {
-        let store = store.clone();
-        tokio::spawn(async move { store.commit(transaction).await })
-    };
+    let commit = |transaction| begin(&store, transaction);
     let large = commit(transaction);
     hold(&failpoints).await;
 
@@ -395,17 +413,9 @@ async fn a_large_transaction_is_there_as_a_whole_or_not_at_all() {
             let table = ten(&store, keyed).await;
             let before = shown(dir.path(), &store, &table);
             let transaction = change_all(dir.path(), &store, &table);
-            let large = {
-                let store = store.clone();
-                tokio::spawn(async move { store.commit(transaction).await })
-            };
+            let large = begin(&store, transaction);
             hold(&failpoints).await;
-            let copy = tempfile::tempdir().unwrap();
-            store
-                .shared()
-                .hot
-                .checkpoint(&copy.path().join("hot"))
-                .unwrap();
+            let copy = copy_of(&store);
             failpoints.clear();
             large.await.unwrap().unwrap();
             let now = shown(dir.path(), &store, &table);
@@ -453,10 +463,7 @@ async fn nobody_writes_what_a_large_serializable_transaction_read() {
         partitions: [bobs].into(),
     });
     failpoints.set(Step::LargeWritten, Action::Stop, 1);
-    let commit = |transaction| {
-        let store = store.clone();
-        tokio::spawn(async move { store.commit(transaction).await })
-    };
+    let commit = |transaction| begin(&store, transaction);
     let large = commit(transaction);
     hold(&failpoints).await;
     let insert = |of: &str| {
@@ -496,17 +503,9 @@ async fn a_large_transaction_makes_its_table() {
             transaction.insert(&made, &user("alice"), &row(id, &"y".repeat(400)));
         }
         failpoints.set(step, Action::Stop, nth);
-        let large = {
-            let store = store.clone();
-            tokio::spawn(async move { store.commit(transaction).await })
-        };
+        let large = begin(&store, transaction);
         hold(&failpoints).await;
-        let copy = tempfile::tempdir().unwrap();
-        store
-            .shared()
-            .hot
-            .checkpoint(&copy.path().join("hot"))
-            .unwrap();
+        let copy = copy_of(&store);
         let other = {
             let (store, def) = (store.clone(), notes(store.next_id() + 1, "other", true));
             let version = store.catalog().version;
@@ -621,17 +620,9 @@ async fn an_index_that_was_made_with_a_large_transaction_is_not_left_by_half() {
     transaction.follow_catalog(&before, &after).unwrap();
     transaction.change_catalog(before.version, changes);
     failpoints.set(Step::CatalogChecked, Action::Stop, 1);
-    let commit = {
-        let store = store.clone();
-        tokio::spawn(async move { store.commit(transaction).await })
-    };
+    let commit = begin(&store, transaction);
     hold(&failpoints).await;
-    let copy = tempfile::tempdir().unwrap();
-    store
-        .shared()
-        .hot
-        .checkpoint(&copy.path().join("hot"))
-        .unwrap();
+    let copy = copy_of(&store);
     failpoints.clear();
     commit.await.unwrap().unwrap();
     assert_sound(&store.check().await.unwrap());
