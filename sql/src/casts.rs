@@ -168,9 +168,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
         (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
-        (Numeric(None), Float8 | Numeric(Some(_))) | (Numeric(Some(_)), Numeric(None)) => {
-            Conversion::Number(to)
-        }
+        (Numeric(_), Float8)
+        | (Numeric(None), Numeric(Some(_)))
+        | (Numeric(Some(_)), Numeric(None)) => Conversion::Number(to),
         (from, Numeric(None)) if is_integer(from) => Conversion::Number(to),
         (Float4 | Float8, Numeric(_)) => Conversion::Digits(to),
         (ColumnType::Array(a), ColumnType::Array(b)) => {

@@ -332,7 +332,8 @@ impl Session {
                 let mut relation = Returned::of_table(&table, alias, Vec::new());
                 relation.show_pseudo(items, scope.access.sees_user(&table), Written::Inserted)?;
                 relation.put(writes, self.transaction_number());
-                self.returning(&table, vec![relation], items, &catalog, "INSERT 0")
+                let given = (types.as_slice(), values);
+                self.returning(&table, vec![relation], items, given, &catalog, "INSERT 0")
                     .await
             }
         }

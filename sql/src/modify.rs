@@ -490,7 +490,8 @@ impl Session {
             None => Ok(Some(Outcome::Command(format!("UPDATE {}", writes.len())))),
             Some(items) => {
                 relations[0].put(writes, self.transaction_number());
-                self.returning(&table, relations, items, &catalog, "UPDATE")
+                let given = (types.as_slice(), values);
+                self.returning(&table, relations, items, given, &catalog, "UPDATE")
                     .await
                     .map(Some)
             }
@@ -545,7 +546,8 @@ impl Session {
             None => Ok(Some(Outcome::Command(format!("DELETE {}", writes.len())))),
             Some(items) => {
                 relations[0].put(writes, self.transaction_number());
-                self.returning(&table, relations, items, &catalog, "DELETE")
+                let given = (types.as_slice(), values);
+                self.returning(&table, relations, items, given, &catalog, "DELETE")
                     .await
                     .map(Some)
             }

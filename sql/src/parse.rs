@@ -13,6 +13,7 @@ mod digits;
 mod distinct;
 mod excused;
 mod extent;
+mod foreign;
 pub(crate) mod forms;
 mod keywords;
 mod listen;
@@ -20,6 +21,7 @@ mod located;
 pub(crate) mod locks;
 mod maintain;
 mod refused;
+mod rows;
 mod subscribe;
 mod tokens;
 mod unicode;
@@ -57,8 +59,8 @@ use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    check_names, join_constants, order_sequence_options, plain_quantified, reset_as_set,
-    take_overriding, take_trim_from,
+    check_names, join_constants, name_units, order_sequence_options, plain_quantified,
+    reset_as_set, spell_null_tests, take_overriding, take_trim_from,
 };
 
 /// A statement as parsed from a query string.
@@ -285,6 +287,8 @@ fn parse_one(
 ) -> Result<Parsed, SqlError> {
     join_constants(&mut tokens).map_err(|error| syntax_error(sql, error))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    spell_null_tests(&mut tokens);
+    name_units(&mut tokens);
     database::take_name(&mut tokens, database);
     let starts = line_starts(sql);
     let begin = tokens.first().map_or(1, |token| position(&starts, token));
@@ -522,9 +526,11 @@ fn parse_statement(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Statement, S
     parser
         .parse_statement()
         .and_then(|statement| expect_end(&parser).map(|()| statement))
+        .and_then(|statement| foreign::refuse(&statement, parser).map(|()| statement))
         .map_err(|error| syntax_error(sql, error))
         .map(distinct::associate)
         .and_then(with::unwrapped)
+        .and_then(rows::of_sets)
         .map(|mut statement| {
             chains::balance(&mut statement);
             statement

@@ -85,6 +85,7 @@ mod windows;
 mod with;
 
 pub(crate) use arrays::ElementTypes;
+pub(crate) use dialect::gives_set;
 pub(crate) use flatten::is_outer;
 pub(crate) use keys::KeylessQueries;
 pub(crate) use limits::negative as negative_limit;

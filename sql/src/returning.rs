@@ -7,15 +7,17 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem};
+use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem, Statement};
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::{Catalog, ColumnType, Datum, Row, TableDef};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
+use crate::modify;
 use crate::output::{self, OutputColumn};
 use crate::parse::walk::Walk;
 use crate::parse::{item, parse_query, quoted};
+use crate::plan::parameter_types;
 use crate::plan::stars::mentions_pseudo_columns;
 use crate::provider::{SEQ, USER};
 use crate::row::Write;
@@ -171,6 +173,7 @@ impl Session {
         table: &Arc<TableDef>,
         relations: Vec<Returned>,
         items: &[SelectItem],
+        (types, values): (&[ColumnType], &[Datum]),
         catalog: &Catalog,
         verb: &'static str,
     ) -> Result<Outcome, SqlError> {
@@ -192,9 +195,9 @@ impl Session {
                 verb,
             });
         }
-        let plan = self.plan_returning(table, &relations, items, catalog)?;
+        let plan = self.plan_returning(table, &relations, items, types, catalog)?;
         let columns = output::columns(plan.schema().as_arrow())?;
-        let rows = self.run(plan, self.scope(), &[], &[]).await?;
+        let rows = self.run(plan, self.scope(), types, values).await?;
         let batches: Vec<_> = rows.try_collect().await?;
         let rows = futures::stream::iter(batches.into_iter().map(Ok)).boxed();
         Ok(Outcome::Rows {
@@ -204,21 +207,50 @@ impl Session {
         })
     }
 
-    /// The columns that RETURNING gives, known without running the statement.
+    /// The columns that a statement's RETURNING gives, known without running it. Adds the types of parameters that RETURNING
+    /// alone has.
     pub(crate) fn returning_columns(
         &self,
-        returning: &Option<Vec<SelectItem>>,
-        written: Written,
-        target: impl FnOnce() -> Result<(Arc<TableDef>, Vec<Returned>), SqlError>,
+        statement: &Statement,
+        parameters: &mut Vec<ColumnType>,
+        catalog: &Catalog,
     ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
+        let (Statement::Insert(ast::Insert { returning, .. })
+        | Statement::Update(ast::Update { returning, .. })
+        | Statement::Delete(ast::Delete { returning, .. })) = statement
+        else {
+            return Ok(None);
+        };
         let Some(items) = returning else {
             return Ok(None);
         };
-        let (table, mut relations) = target()?;
-        let catalog = self.catalog();
-        let sees_user = self.access(&catalog).sees_user(&table);
+        let known: Vec<_> = parameters.iter().map(|ty| Some(*ty)).collect();
+        let (table, mut relations, written) = match statement {
+            Statement::Insert(insert) => {
+                let table = self.insert_target(insert, catalog)?;
+                let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
+                let relation = Returned::of_table(&table, alias, Vec::new());
+                (table, vec![relation], Written::Inserted)
+            }
+            Statement::Update(update) => {
+                let table = self.update_target(update, catalog)?;
+                let others = modify::update_sources(update);
+                let relations = self.written_and(&table, &update.table, others, &known, catalog)?;
+                (table, relations, Written::Updated)
+            }
+            Statement::Delete(delete) => {
+                let table = self.delete_target(delete, catalog)?;
+                let from = modify::delete_from(delete)?;
+                let others = delete.using.as_deref().unwrap_or_default();
+                let relations = self.written_and(&table, from, others, &known, catalog)?;
+                (table, relations, Written::Deleted)
+            }
+            _ => return Ok(None),
+        };
+        let sees_user = self.access(catalog).sees_user(&table);
         relations[0].show_pseudo(items, sees_user, written)?;
-        let plan = self.plan_returning(&table, &relations, items, &catalog)?;
+        let plan = self.plan_returning(&table, &relations, items, parameters, catalog)?;
+        *parameters = parameter_types(&plan, &known)?;
         output::columns(plan.schema().as_arrow()).map(Some)
     }
 
@@ -227,6 +259,7 @@ impl Session {
         table: &TableDef,
         relations: &[Returned],
         items: &[SelectItem],
+        types: &[ColumnType],
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
         // A subquery would see what the statement has done, which it must not.
@@ -246,7 +279,8 @@ impl Session {
         if let ast::SetExpr::Select(select) = &mut *query.body {
             select.projection = spelled_out(relations, items);
         }
-        let plan = self.plan_over(replaced, query, &[], false, catalog);
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+        let plan = self.plan_over(replaced, query, &given, false, catalog);
         let plan = plan.map_err(|error| match error.message.contains(ORDINAL) {
             // No group has the column that the rows are sorted by.
             true => aggregates(),

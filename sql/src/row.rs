@@ -377,6 +377,10 @@ pub(crate) fn assign(
     if is_text(to) {
         return match value {
             Datum::Bool(value) => text::parse(to, if value { "true" } else { "false" }),
+            // The spaces behind a char(n) are none of its value.
+            Datum::Text(value) if matches!(from, ColumnType::Bpchar(_)) => {
+                read(to, value.trim_end_matches(' '), column, style)
+            }
             value => via_text(&value),
         };
     }

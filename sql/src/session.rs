@@ -28,7 +28,6 @@ use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, Body, Definition, Parsed};
 use crate::plan;
 use crate::provider::{Access, Scope};
-use crate::returning::{Returned, Written};
 use crate::settings::{Lasting, Settings};
 use crate::subscribe::Subjects;
 use crate::turns::aside;
@@ -365,25 +364,14 @@ impl Session {
                     (prepared.parameters, prepared.query) =
                         self.insert_parameters(insert, given, &catalog)?;
                     prepared.columns =
-                        self.returning_columns(&insert.returning, Written::Inserted, || {
-                            let table = self.insert_target(insert, &catalog)?;
-                            let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
-                            let relation = Returned::of_table(&table, alias, Vec::new());
-                            Ok((table, vec![relation]))
-                        })?;
+                        self.returning_columns(statement, &mut prepared.parameters, &catalog)?;
                 }
                 Statement::Update(update) => {
                     plan::places::check_statement(statement)?;
                     let (types, plan) = self.update_query(update, given, &catalog)?;
                     (prepared.parameters, prepared.query) = (types, Some(plan));
                     prepared.columns =
-                        self.returning_columns(&update.returning, Written::Updated, || {
-                            let table = self.update_target(update, &catalog)?;
-                            let others = modify::update_sources(update);
-                            let relations =
-                                self.written_and(&table, &update.table, others, given, &catalog)?;
-                            Ok((table, relations))
-                        })?;
+                        self.returning_columns(statement, &mut prepared.parameters, &catalog)?;
                 }
                 Statement::Delete(delete) => {
                     plan::places::check_statement(statement)?;
@@ -391,14 +379,7 @@ impl Session {
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.query = Some(plan);
                     prepared.columns =
-                        self.returning_columns(&delete.returning, Written::Deleted, || {
-                            let table = self.delete_target(delete, &catalog)?;
-                            let from = modify::delete_from(delete)?;
-                            let others = delete.using.as_deref().unwrap_or_default();
-                            let relations =
-                                self.written_and(&table, from, others, given, &catalog)?;
-                            Ok((table, relations))
-                        })?;
+                        self.returning_columns(statement, &mut prepared.parameters, &catalog)?;
                 }
                 Statement::Execute { name, .. } => {
                     let name = statements::name_of(name.as_ref());

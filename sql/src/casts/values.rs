@@ -118,7 +118,9 @@ pub(super) fn round(
 /// Fractions as reals; 22003 for what is none.
 pub(super) fn narrow(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef> {
     let wide = match array.data_type() {
-        DataType::LargeBinary => numbers(array, ColumnType::Float8)?,
+        ty if ty.is_decimal() || *ty == DataType::LargeBinary => {
+            numbers(array, ColumnType::Float8)?
+        }
         _ => arrow::compute::cast(array, &DataType::Float64)?,
     };
     let wide = wide.as_primitive::<Float64Type>();

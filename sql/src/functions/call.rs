@@ -499,6 +499,20 @@ pub(crate) fn converted<'a>(
 
 /// The double precision that is nearest to a numeric.
 pub(crate) fn float_of(value: DatumRef<'_>) -> f64 {
+    /// The powers of ten that a double precision has exactly, as it has integers up to 2^53: a quotient of such is the nearest.
+    const EXACT: [f64; 23] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+        1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+    ];
+    if let DatumRef::Numeric(value) = value
+        && let Some(unscaled) = value.unscaled.to_i128()
+        && unscaled.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS
+        && let Some(power) = usize::try_from(value.scale)
+            .ok()
+            .and_then(|at| EXACT.get(at))
+    {
+        return unscaled as f64 / power;
+    }
     let mut written = String::new();
     let ty = ColumnType::Numeric(None);
     text::write(value, ty, Style::default(), &mut written);

@@ -66,7 +66,6 @@ impl AggregateUDFImpl for PostgresSum {
             DataType::Decimal128(precision, scale) if *precision > 28 => {
                 DataType::Decimal256(*precision, *scale)
             }
-            DataType::Decimal256(precision, _) if *precision > 66 => NUMBER,
             ty if ty.is_decimal() || *ty == NUMBER => ty.clone(),
             ty if spans::takes(ty) => ty.clone(),
             _ => return Err(super::undefined("sum", types)),
@@ -78,6 +77,8 @@ impl AggregateUDFImpl for PostgresSum {
             [DataType::Int32] => Ok(DataType::Int64),
             [DataType::Float32] => Ok(DataType::Float32),
             [NUMBER] => Ok(NUMBER),
+            // No decimal would hold it.
+            [DataType::Decimal256(67.., _)] => Ok(NUMBER),
             [ty] if spans::takes(ty) => Ok(spans::result()),
             types => self.sum.return_type(types),
         }

@@ -17,6 +17,7 @@ use tidelog_storage::{Catalog, ColumnId, TableDef};
 use super::Patience;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::functions::WITH_TIES;
 use crate::locks::LockMode;
 use crate::parse::locks::names_of;
 use crate::parse::walk::{Walk, WalkMut};
@@ -641,10 +642,21 @@ fn take_limits(
         }) if limit_by.is_empty() => (limit, offset.map(|offset| offset.value)),
         Some(other) => return Err(SqlError::unsupported(other)),
     };
+    let is_ties =
+        |limit: &Expr| matches!(limit, Expr::Function(call) if call.name.to_string() == WITH_TIES);
+    if limit.as_ref().is_some_and(is_ties) {
+        if (clauses.iter()).any(|clause| clause.lock.patience == Patience::Skips) {
+            let message = "SKIP LOCKED and WITH TIES options cannot be used together";
+            return Err(SqlError::new(ErrorKind::SyntaxError, message));
+        }
+        let name = clauses.first().map_or("", |clause| clause.lock.name());
+        return Err(SqlError::unsupported(format!("{name} with WITH TIES")));
+    }
     if let Some(fetch) = query.fetch.take() {
         if fetch.with_ties || fetch.percent {
-            let name = clauses.first().map_or("", |clause| clause.lock.name());
-            return Err(SqlError::unsupported(format!("{name} with {fetch}")));
+            return Err(SqlError::unsupported(format!(
+                "a locking clause with {fetch}"
+            )));
         }
         let one = || Expr::Value(ast::Value::Number("1".to_string(), false).into());
         limit = Some(fetch.quantity.unwrap_or_else(one));

@@ -77,6 +77,60 @@ pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) -> Result<(), Pars
     Ok(())
 }
 
+/// Writes `x ISNULL` and `x NOTNULL` as `x IS NULL` and `x IS NOT NULL`: sqlparser takes these words for names.
+pub(super) fn spell_null_tests(tokens: &mut Vec<TokenWithSpan>) {
+    let mut spelled: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for token in tokens.drain(..) {
+        let behind = spelled.last().map(|before| &before.token);
+        let words: &[&str] = match &token.token {
+            Token::Word(word) if word.quote_style.is_none() && names_may_end(behind) => {
+                match word.value.to_ascii_lowercase().as_str() {
+                    "isnull" => &["IS", "NULL"],
+                    "notnull" => &["IS", "NOT", "NULL"],
+                    _ => &[],
+                }
+            }
+            _ => &[],
+        };
+        if words.is_empty() {
+            spelled.push(token);
+            continue;
+        }
+        let spell = |word: &&str| TokenWithSpan {
+            token: Token::make_keyword(word),
+            span: token.span,
+        };
+        spelled.extend(words.iter().map(spell));
+    }
+    *tokens = spelled;
+}
+
+/// Makes the plural of a unit behind the string of an INTERVAL a name, as it is to PostgreSQL: `interval '1' days` is a second.
+pub(super) fn name_units(tokens: &mut [TokenWithSpan]) {
+    const UNITS: [&str; 6] = ["years", "months", "days", "hours", "minutes", "seconds"];
+    for at in 2..tokens.len() {
+        let is_interval =
+            matches!(&tokens[at - 2].token, Token::Word(word) if word.keyword == Keyword::INTERVAL);
+        if let (true, Token::SingleQuotedString(_)) = (is_interval, &tokens[at - 1].token)
+            && let Token::Word(unit) = &mut tokens[at].token
+            && UNITS.contains(&unit.value.to_ascii_lowercase().as_str())
+        {
+            unit.value.make_ascii_lowercase();
+            unit.quote_style = Some('"');
+            unit.keyword = Keyword::NoKeyword;
+        }
+    }
+}
+
+/// Whether what stands behind this token is no name for sure.
+fn names_may_end(token: Option<&Token>) -> bool {
+    match token {
+        None | Some(Token::Period | Token::Comma | Token::LParen) => false,
+        Some(Token::Word(word)) => word.keyword != Keyword::AS,
+        _ => true,
+    }
+}
+
 /// Cuts names to the length of one, and gives what the client is told of that; 42601 for a name without a character. `starts`
 /// are the lines of the query string.
 pub(super) fn check_names(

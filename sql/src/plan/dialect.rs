@@ -52,7 +52,7 @@ struct Dialect;
 const UNNEST: &str = "unnest";
 
 /// Whether a function returns a set.
-pub(super) fn gives_set(name: &ObjectName) -> bool {
+pub(crate) fn gives_set(name: &ObjectName) -> bool {
     name_of(name).is_some_and(|name| is_set(&name))
 }
 

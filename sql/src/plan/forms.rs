@@ -90,6 +90,7 @@ impl ast::VisitorMut for Forms {
             let error = SqlError::new(ErrorKind::FeatureNotSupported, message);
             return ControlFlow::Break(error);
         }
+        bare_parameter(expr);
         match expr {
             Expr::BinaryOp {
                 left,
@@ -120,6 +121,19 @@ fn join_conditions(from: &mut ast::TableWithJoins) {
         if let Some(ast::JoinConstraint::On(condition)) = constraint_mut(&mut join.join_operator) {
             as_condition(condition);
         }
+    }
+}
+
+/// Takes the parentheses off a parameter: what is around them tells its type.
+fn bare_parameter(expr: &mut Expr) {
+    let mut inner = &*expr;
+    while let Expr::Nested(nested) = inner {
+        inner = nested;
+    }
+    if let Expr::Value(value) = inner
+        && let ast::Value::Placeholder(_) = value.value
+    {
+        *expr = inner.clone();
     }
 }
 

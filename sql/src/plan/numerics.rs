@@ -57,12 +57,19 @@ fn is_any_beside(ty: ColumnType, other: ColumnType) -> bool {
         ColumnType::Numeric(Some(_)) | ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8 => {
             let both = whole_and_scale(ty).zip(whole_and_scale(other));
             let is_decimal = matches!(ty, ColumnType::Numeric(_)) || !is_integer(other);
-            both.is_some_and(|((whole, scale), (other, others))| {
-                is_decimal && !fits(i32::from(whole.max(other)) + i32::from(scale.max(others)))
-            })
+            both.is_some_and(|both| is_decimal && !is_held(both))
         }
         _ => false,
     }
+}
+
+/// Whether the decimal that Arrow compares two numbers as holds both, by their digits before and behind the point: of two narrow
+/// ones it makes a narrow one.
+fn is_held(((whole, scale), (other, others)): ((u8, i8), (u8, i8))) -> bool {
+    let digits = |whole: u8, scale: i8| i32::from(whole) + i32::from(scale);
+    let narrow = i32::from(DECIMAL128_MAX_PRECISION);
+    let needs = digits(whole.max(other), scale.max(others));
+    fits(needs) && (needs <= narrow || digits(whole, scale).max(digits(other, others)) > narrow)
 }
 
 fn fits(precision: i32) -> bool {

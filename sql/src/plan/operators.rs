@@ -18,8 +18,8 @@ use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, ElementType};
 
 pub(super) use literals::{
-    beside_number, int4, is_null, is_open, literal_of, null, small_literal, type_literal,
-    type_parameter, unmodified,
+    beside_modified, beside_number, int4, is_null, is_open, literal_of, null, small_literal,
+    type_literal, type_parameter, unmodified,
 };
 use literals::{is_bare_string, is_integer_literal};
 
@@ -33,7 +33,7 @@ use super::{
 };
 use crate::error::SqlError;
 use crate::optimize::with_its_name;
-use crate::precision::plain;
+use crate::precision::{plain, unlimited};
 use crate::text::{self, Style};
 use crate::{activity, advisory, casts, functions, output, types};
 
@@ -84,6 +84,7 @@ impl ExprPlanner for PostgresOperators {
             (bool(left), bool(right))
         } else if compares || calculates {
             let (left, right) = beside_number(left, right, schema);
+            let (left, right) = beside_modified(left, right, schema);
             if compares {
                 refuse_json(&op, &left, &right, schema)?;
             }
@@ -503,7 +504,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             }
             Transformed::new_transformed(Expr::BinaryExpr(compared), changed)
         }
-        Expr::Like(like) if let Some(error) = ranged::not_like(&like, schema) => return Err(error),
+        Expr::Like(like) => Transformed::yes(ranged::like(like, schema, style)?),
         Expr::IsTrue(value) => Transformed::no(Expr::IsTrue(tested("IS TRUE", value, schema)?)),
         Expr::IsNotTrue(value) => {
             Transformed::no(Expr::IsNotTrue(tested("IS NOT TRUE", value, schema)?))
@@ -518,12 +519,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::IsNotUnknown(value) => {
             Transformed::no(Expr::IsNotUnknown(tested("IS NOT UNKNOWN", value, schema)?))
         }
-        Expr::Like(mut like)
-            if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) =>
-        {
-            like.expr = Box::new(casts::padded(*like.expr, ty, style));
-            Transformed::yes(Expr::Like(like))
-        }
+        // It is of the type that the other operand tells.
+        parameter @ Expr::Placeholder(_) => Transformed::yes(unmodified(parameter, unlimited)),
         Expr::Not(inner) if is_open(&inner) => {
             Transformed::yes(Expr::Not(Box::new(condition(*inner, style)?)))
         }

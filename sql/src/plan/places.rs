@@ -60,11 +60,6 @@ const WINDOW: Place<'_> = Place {
     ..Place::of_one_row("window definitions")
 };
 const VALUES: Place<'_> = Place::of_one_row("VALUES");
-/// The row of an INSERT that has one.
-const VALUES_SINGLE: Place<'_> = Place {
-    sets: true,
-    ..VALUES
-};
 
 /// Errors for functions of several rows in a query, wherever it has them at places for one.
 pub(super) fn check(query: &Query) -> Result<(), SqlError> {
@@ -79,11 +74,11 @@ pub(crate) fn check_statement(statement: &Statement) -> Result<(), SqlError> {
             if let Some(source) = &insert.source
                 && let SetExpr::Values(values) = &*source.body
             {
-                let place = match values.rows.len() {
-                    1 => VALUES_SINGLE,
-                    _ => VALUES,
-                };
-                calls.note_values(values, place);
+                if (values.rows.windows(2)).any(|rows| rows[0].len() != rows[1].len()) {
+                    let message = "VALUES lists must all be the same length";
+                    return Err(SqlError::new(ErrorKind::SyntaxError, message));
+                }
+                calls.note_values(values, VALUES);
             }
             &insert.returning
         }

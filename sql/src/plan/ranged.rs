@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Between, InList};
 use datafusion::logical_expr::{Expr, Like, Operator};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -15,6 +15,7 @@ use super::operators::{
 };
 use super::order::{looks_vary, sorted_by, unsigned_zero};
 use super::{calls, numerics};
+use crate::casts;
 use crate::text::Style;
 
 /// `x IN (a, b)`.
@@ -62,15 +63,24 @@ pub(super) fn within(within: InList, schema: &DFSchema, style: Style) -> Result<
     Ok(Expr::InList(InList::new(Box::new(expr), list, negated)))
 }
 
-/// 42883 where LIKE or ILIKE has no such operands.
-pub(super) fn not_like(like: &Like, schema: &DFSchema) -> Option<DataFusionError> {
+/// `x LIKE pattern`: the pattern is text whatever `x` is; 42883 where there are no such operands.
+pub(super) fn like(mut like: Like, schema: &DFSchema, style: Style) -> Result<Expr> {
     let name = match (like.case_insensitive, like.negated) {
         (false, false) => "~~",
         (false, true) => "!~~",
         (true, false) => "~~*",
         (true, true) => "!~~*",
     };
-    check_operator(name, &[&like.expr, &like.pattern], schema).err()
+    check_operator(name, &[&like.expr, &like.pattern], schema)?;
+    let text = |ty| match ty {
+        ColumnType::Varchar(_) | ColumnType::Bpchar(_) => ColumnType::Text,
+        ty => ty,
+    };
+    like.pattern = Box::new(unmodified(*like.pattern, text));
+    if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) {
+        like.expr = Box::new(casts::padded(*like.expr, ty, style));
+    }
+    Ok(Expr::Like(like))
 }
 
 /// Whether a number is zero, of which DataFusion's IN tells the signs apart.

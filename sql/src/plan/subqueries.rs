@@ -1,5 +1,6 @@
 //! Row values and what compares with subqueries, in the few forms that `flatten` knows.
 
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -67,6 +68,10 @@ pub(crate) fn spread(value: &Expr, width: usize) -> Result<Vec<Expr>, SqlError> 
             return Err(SqlError::new(ErrorKind::SyntaxError, message));
         }
     };
+    if columns_of(&query.body).is_some_and(|columns| columns != width) {
+        let message = "number of columns does not match number of values";
+        return Err(SqlError::new(ErrorKind::SyntaxError, message));
+    }
     let (query, columns) = derived(query, width)?;
     let each = columns.into_iter();
     each.map(|column| Ok(Expr::Subquery(Box::new(selecting(column, query.clone())?))))
@@ -400,8 +405,36 @@ fn patterns(
     Ok(Some(quantified))
 }
 
+/// How many columns a query has, where it lists them.
+fn columns_of(body: &SetExpr) -> Option<usize> {
+    let is_one = |item: &SelectItem| {
+        matches!(
+            item,
+            SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+        )
+    };
+    match body {
+        SetExpr::Select(select) => {
+            let listed = select.projection.iter().all(is_one);
+            listed.then_some(select.projection.len())
+        }
+        SetExpr::Values(values) => Some(values.rows.first()?.len()),
+        SetExpr::Query(query) => columns_of(&query.body),
+        SetExpr::SetOperation { left, .. } => columns_of(left),
+        _ => None,
+    }
+}
+
 /// `SELECT … FROM (query) AS compared("c 1", …)`, and the columns.
 fn derived(query: &Query, width: usize) -> Result<(Query, Vec<Expr>), SqlError> {
+    let message = match columns_of(&query.body).unwrap_or(width).cmp(&width) {
+        Ordering::Less => "subquery has too few columns",
+        Ordering::Equal => "",
+        Ordering::Greater => "subquery has too many columns",
+    };
+    if !message.is_empty() {
+        return Err(SqlError::new(ErrorKind::SyntaxError, message));
+    }
     let names: Vec<String> = (1..=width).map(|n| format!("\"c {n}\"")).collect();
     let text = format!(
         "SELECT 1 FROM (SELECT 1) AS \"compared\"({})",

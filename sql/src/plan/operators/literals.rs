@@ -53,22 +53,30 @@ pub(in crate::plan) fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
 /// A parameter's type has no modifier, though DataFusion gives it that of a column which it is compared with.
 /// `plain` is what PostgreSQL takes the column's type for there.
 pub(in crate::plan) fn unmodified(expr: Expr, plain: fn(ColumnType) -> ColumnType) -> Expr {
-    use ColumnType::{Bit, Bpchar, Numeric, Varbit, Varchar};
     match expr {
         Expr::Placeholder(Placeholder {
             id,
             field: Some(field),
         }) => {
             let field = match output::column_type(&field) {
-                Ok(ty @ (Numeric(_) | Varchar(_) | Bpchar(_) | Bit(_) | Varbit(_))) => {
-                    Arc::new(plain(ty).field("", true))
-                }
+                Ok(ty) if plain(ty) != ty => Arc::new(plain(ty).field("", true)),
                 _ => field,
             };
             Expr::Placeholder(Placeholder::new_with_field(id, Some(field)))
         }
         other => other,
     }
+}
+
+/// Operands with a parameter without a type beside one whose type has a modifier: PostgreSQL's operators know of none.
+pub(in crate::plan) fn beside_modified(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
+    let beside = |open: Expr, other: &Expr| match known_type(other, schema) {
+        Some(ty) if plain_type(ty) != ty => type_parameter(open, plain_type(ty)),
+        _ => open,
+    };
+    let left = beside(left, &right);
+    let right = beside(right, &left);
+    (left, right)
 }
 
 /// A bare string becomes a literal of this type.
