@@ -102,7 +102,8 @@ impl Session {
                 }
                 Ok(())
             }
-            Finish::Generate => self.generate_all(&def).await,
+            Finish::Default(id) => self.write_all(&def, Some(*id)).await,
+            Finish::Generate => self.write_all(&def, None).await,
             Finish::ForeignKey(name) => self.check_children(&scope, &def, name).await,
             Finish::Column(_) | Finish::Promote(_) => Ok(()),
         }
@@ -328,7 +329,7 @@ fn apply(table: &mut TableDef, step: &Finish, ready: bool) {
                 table.columns[at].once_null = true;
             }
         }
-        Finish::Generate => {}
+        Finish::Default(_) | Finish::Generate => {}
         Finish::Column(id) => table.columns.retain(|column| ready || column.id != *id),
         Finish::ForeignKey(name) => {
             table.foreign_keys.retain(|key| ready || key.name != *name);

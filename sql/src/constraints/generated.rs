@@ -100,14 +100,32 @@ impl Session {
         Ok(())
     }
 
-    /// Gives rows from before a generated column its value: each is written again.
-    pub(super) async fn generate_all(&mut self, table: &Arc<TableDef>) -> Result<(), SqlError> {
+    /// Gives rows from before a generated column, or one with a volatile default, a value of it: each is written again.
+    pub(super) async fn write_all(
+        &mut self,
+        table: &Arc<TableDef>,
+        with_default: Option<ColumnId>,
+    ) -> Result<(), SqlError> {
+        let mut defaults = Vec::new();
+        let at = with_default.and_then(|id| table.index_of(id));
+        if let Some(at) = at
+            && let Some(default) = &table.columns[at].default
+        {
+            defaults.push((at, parse_expression(default)?));
+        }
         for _ in 0..RETRIES_MAX {
             let scope: Arc<Scope> = self.latest_scope();
             let plan = self.plan_all(&scope, table, "true")?;
             let (found, _) = self.find(table, &plan, scope.clone(), &[], &[]).await?;
-            let new = |found: &Found| found.becomes(Some(found.version.row.clone()));
-            let mut writes: Vec<Write> = found.iter().map(new).collect();
+            let values = self.evaluate_defaults(table, &defaults, found.len());
+            let new = |(found, values): (&Found, Vec<(usize, Datum)>)| {
+                let mut row = found.version.row.clone();
+                for (at, value) in values {
+                    row[at] = value;
+                }
+                found.becomes(Some(row))
+            };
+            let mut writes: Vec<Write> = found.iter().zip(values.await?).map(new).collect();
             let rows = writes.iter_mut().filter_map(|write| write.new.as_mut());
             self.generate(table, rows).await?;
             if self.lock_writes(&scope, table, found, &writes).await? {

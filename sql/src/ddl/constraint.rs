@@ -45,7 +45,9 @@ pub enum Finish {
         /// Whether it becomes the primary key.
         primary: bool,
     },
-    /// The rows are to get the values of columns that are generated. Comes first: they are written again.
+    /// Each row is to get a value of the column's default, which is volatile. Comes first: they are written again.
+    Default(ColumnId),
+    /// The rows are to get the values of columns that are generated. Comes before what is checked: they are written again.
     Generate,
     /// The rows are to be checked.
     Check(String),

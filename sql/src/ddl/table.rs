@@ -486,6 +486,15 @@ pub(super) fn alter(
             }
             plan.all_or_nothing = true;
         }
+        let is_default = |step: &Finish| matches!(step, Finish::Default(_));
+        if finish.iter().any(is_default) {
+            if !plan.rewrites.is_empty() {
+                let what = "ADD COLUMN with a volatile default beside another type of a column";
+                return Err(SqlError::unsupported(what));
+            }
+            finish.sort_by_key(|step| !is_default(step));
+            plan.all_or_nothing = true;
+        }
         plan.finish = Some((table.id, finish));
     }
     if table != **old {

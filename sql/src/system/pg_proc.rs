@@ -27,6 +27,8 @@ pub(crate) struct Function {
     pub(crate) returns_set: bool,
     /// Whether provolatile says that it always gives the same for the same arguments.
     pub(crate) immutable: bool,
+    /// Whether it says that it may give something else each time.
+    pub(crate) volatile: bool,
     /// The oids of its arguments' types.
     pub(crate) argument_types: Vec<i64>,
     /// The names of its arguments, where they have some.
@@ -81,6 +83,7 @@ static FUNCTIONS: LazyLock<BTreeMap<i64, Function>> = LazyLock::new(|| {
             kind: of(kind),
             returns_set: of(returns_set) == "t",
             immutable: of(volatile) == "i",
+            volatile: of(volatile) == "v",
             argument_types: (types.split_whitespace())
                 .filter_map(|oid| oid.parse().ok())
                 .collect(),

@@ -17,6 +17,7 @@ use crate::error::{ErrorKind, SqlError};
 use crate::parse::quoted;
 use crate::parse::walk::Walk;
 use crate::plan::places;
+use crate::system::pg_proc;
 use crate::{system, types};
 
 /// Names that stand for a row's own properties, ours and PostgreSQL's.
@@ -116,8 +117,19 @@ pub(super) fn add_column(
         }
         return Err(SqlError::unsupported("ADD COLUMN … PRIMARY KEY"));
     }
-    if let Some(default) = default_of(ast) {
-        column.missing = evaluate(default, column.ty)?;
+    let mut finish = Vec::new();
+    match default_of(ast) {
+        // Of each row it is another one, which is written into it.
+        Some(default) if default.has_expr(is_volatile) => {
+            if table.kind == TableKind::Stream {
+                // Written again, its rows would live longer.
+                let what = "ADD COLUMN with a volatile default of a STREAM table";
+                return Err(SqlError::unsupported(what));
+            }
+            finish.push(constraint::Finish::Default(id));
+        }
+        Some(default) => column.missing = evaluate(default, column.ty)?,
+        None => {}
     }
     // Whether there are rows, which would have NULL, is to be seen.
     let unproved = column.not_null && column.missing.is_null();
@@ -135,7 +147,6 @@ pub(super) fn add_column(
     table.columns.push(column);
     table.next_column_id = ColumnId::new(id.get() + 1);
     table.bump_schema_version();
-    let mut finish = Vec::new();
     if table.columns[table.columns.len() - 1].generated.is_some() {
         if table.kind == TableKind::Stream {
             // Written again, its rows would live longer.
@@ -467,6 +478,16 @@ fn is_null(written: &str) -> bool {
 }
 
 /// Whether a default draws from a sequence, which it may do only for a row.
+/// Whether an expression is a call that may give something else each time.
+fn is_volatile(expr: &Expr) -> bool {
+    let Expr::Function(call) = expr else {
+        return false;
+    };
+    let name = call.name.0.last().and_then(|name| name.as_ident());
+    let name = name.map(fold).unwrap_or_default();
+    name == "uuid_generate_v4" || pg_proc::functions(&name).iter().any(|of| of.volatile)
+}
+
 pub(super) fn draws(default: &str) -> bool {
     default.to_ascii_lowercase().contains("nextval(")
 }
