@@ -31,7 +31,7 @@ use crate::error::{ErrorKind, SqlError};
 use crate::functions;
 use crate::output;
 use crate::precision;
-use crate::text::{self, Style, bits, printed};
+use crate::text::{self, Style, bits, datetime, printed};
 use crate::types;
 
 use values::{character, clock, cut, digits, from_json, kept, moments, narrow, numbers, round};
@@ -292,6 +292,29 @@ fn no_cast(from: ColumnType, to: ColumnType) -> SqlError {
 /// Fractions of a type as reals; 22003 for what is out of their range.
 pub(crate) fn narrowed(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef, SqlError> {
     narrow(array, from).map_err(crate::error::from_datafusion)
+}
+
+/// A date, time, moment or interval as another, as an assignment makes it; `None` between types that have no such cast.
+pub(crate) fn of_clocks(
+    value: &Datum,
+    from: ColumnType,
+    to: ColumnType,
+    style: Style,
+) -> Option<Result<Datum, SqlError>> {
+    let conversion = conversion(from, to).filter(|conversion| {
+        matches!(conversion, Conversion::Clock(..) | Conversion::Moment(..))
+            && known::exists(from, to)
+    })?;
+    let cast = CastFunction {
+        conversion,
+        style,
+        signature: Signature::any(1, Volatility::Immutable),
+    };
+    let mut builder = ColumnBuilder::new(from);
+    builder.append(value.as_ref());
+    let made = cast.apply(&builder.finish());
+    let made = made.map_err(crate::error::from_datafusion);
+    Some(made.and_then(|made| output::value(&made, 0).map(DatumRef::to_owned)))
 }
 
 /// Whether a function is a cast of ours.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
@@ -201,10 +201,7 @@ pub(super) fn match_types(
                 *expr = cast(expr.clone(), common, schema, style)?;
             }
             // DataFusion takes these for bytes, which a NULL of no type is not.
-            (
-                None,
-                Some(common @ (ColumnType::Numeric(None) | ColumnType::Uuid | ColumnType::Bytea)),
-            ) if is_null(expr) => {
+            (None, Some(common)) if is_null(expr) && is_bytes(&common.arrow()) => {
                 let null = ScalarValue::try_from(common.arrow())?;
                 *expr = Expr::Literal(null, None);
             }
@@ -218,7 +215,7 @@ pub(super) fn match_types(
 /// where they need not become another.
 pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<ColumnType> {
     use ColumnType::{
-        Char, Date, Float4, Float8, Int2, Int4, Int8, Numeric, Timestamp, TimestampTz,
+        Char, Date, Float4, Float8, Int2, Int4, Int8, Numeric, Time, TimeTz, Timestamp, TimestampTz,
     };
     let rank = |ty: ColumnType| {
         let order = [
@@ -231,6 +228,8 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
             Date,
             Timestamp(None),
             TimestampTz(None),
+            Time(None),
+            TimeTz(None),
         ];
         order.iter().position(|of| *of == plain_type(ty))
     };
@@ -258,6 +257,11 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
             _ => None,
         }
     })?
+}
+
+fn is_bytes(ty: &DataType) -> bool {
+    use DataType::{Binary, FixedSizeBinary, LargeBinary};
+    matches!(ty, Binary | LargeBinary | FixedSizeBinary(_))
 }
 
 fn is_numeric(ty: ColumnType) -> bool {
