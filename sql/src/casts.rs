@@ -25,7 +25,7 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 use tidelog_storage::datum::{self, ColumnBuilder, PrintedType, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, RegType, TimeTz};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, RegType, TimeTz};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::functions;
@@ -43,6 +43,10 @@ enum Conversion {
     Input(ColumnType),
     /// The output function of a type.
     Output(ColumnType),
+    /// The same, of a boolean too, of which a cast to text makes another text.
+    Shown(ColumnType),
+    /// An array of such to an array of these texts.
+    EachShown(ColumnType),
     /// Text cut to what the type holds, as an explicit cast does.
     Cut(ColumnType),
     /// The same value, of a type that Arrow's does not tell.
@@ -165,6 +169,8 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         }
         (Jsonb, ColumnType::Bool | Float4 | Float8 | Numeric(_)) => Conversion::FromJson(to),
         (Jsonb, to) if is_integer(to) => Conversion::FromJson(to),
+        // There is no cast but the one through the text.
+        (ColumnType::Bool, Name) => Conversion::Shown(from),
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
         (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
@@ -256,7 +262,10 @@ pub(crate) fn rewrite(
         };
         let cut = match (conversion, to) {
             // The output is text of any length.
-            (Conversion::Output(_), ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_)) => true,
+            (
+                Conversion::Output(_) | Conversion::Shown(_),
+                ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_) | ColumnType::Name,
+            ) => true,
             _ => false,
         };
         let call = function(conversion, value, style);
@@ -383,6 +392,17 @@ pub(crate) fn as_text(value: Expr, ty: ColumnType, style: Style) -> Expr {
     }
 }
 
+/// The elements of an array as the array's own text has them.
+pub(crate) fn shown(array: Expr, element: ColumnType, style: Style) -> Expr {
+    match element {
+        ColumnType::Bpchar(Some(_)) => {}
+        // Texts as they are.
+        element if element.arrow() == DataType::Utf8 => return array,
+        _ => {}
+    }
+    function(Conversion::EachShown(element), array, style)
+}
+
 /// A text as the value of a type that it is the text of.
 pub(crate) fn read(text: Expr, ty: ColumnType, style: Style) -> Expr {
     function(Conversion::Input(ty), text, style)
@@ -481,7 +501,8 @@ impl CastFunction {
             | Conversion::Trim(ty)
             | Conversion::FromBits(ty) => ty,
             Conversion::Pad(_) => ColumnType::Bpchar(None),
-            Conversion::Output(_) => ColumnType::Text,
+            Conversion::Output(_) | Conversion::Shown(_) => ColumnType::Text,
+            Conversion::EachShown(_) => ColumnType::Array(ElementType::Text),
             Conversion::Narrow(_) => ColumnType::Float4,
             Conversion::Each(_, ty) => ty.array().unwrap_or(ty),
             Conversion::EachShaped(_, ty) => ty.shaped().unwrap_or(ty),
@@ -511,12 +532,20 @@ impl CastFunction {
                 Ok(Datum::Int4(i32::from(byte.cast_signed())))
             }),
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
-            Conversion::Output(ty) | Conversion::Pad(ty) => self.to_texts(array, ty),
+            Conversion::Output(ty) | Conversion::Pad(ty) => {
+                self.to_texts(array, ty, "true", "false")
+            }
+            Conversion::Shown(ty) => self.to_texts(array, ty, "t", "f"),
+            Conversion::EachShown(ty) => {
+                let shown = Some(Conversion::Shown(ty));
+                let lists = array.as_list::<i32>();
+                Ok(Arc::new(self.each_by(lists, shown, ColumnType::Text)?))
+            }
             Conversion::Trim(ty) => {
                 self.read_texts(array, ty, |text| Ok(cut(ty, text.trim_end_matches(' '))))
             }
             Conversion::Vector(from, ty) => {
-                let texts = self.to_texts(array, from)?;
+                let texts = self.to_texts(array, from, "true", "false")?;
                 self.read_texts(&texts, ty, |text| {
                     let elements = text.trim_matches(['{', '}']).replace(',', " ");
                     text::parse_in(ty, &elements, self.style)
@@ -552,6 +581,15 @@ impl CastFunction {
 
     /// Arrays with each of their elements cast.
     fn each(&self, list: &ListArray, from: ColumnType, to: ColumnType) -> Result<ListArray> {
+        self.each_by(list, conversion(from, to), to)
+    }
+
+    fn each_by(
+        &self,
+        list: &ListArray,
+        conversion: Option<Conversion>,
+        to: ColumnType,
+    ) -> Result<ListArray> {
         let (first, last) = (
             list.offsets().first().copied().unwrap_or_default(),
             list.offsets().last().copied().unwrap_or_default(),
@@ -572,14 +610,14 @@ impl CastFunction {
             };
             step.apply(values)
         };
-        let values = match conversion(from, to) {
+        let values = match conversion {
             None => values,
             Some(conversion) => {
                 let made = step(conversion, &values)?;
                 match (conversion, to) {
                     (
-                        Conversion::Output(_),
-                        ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_),
+                        Conversion::Output(_) | Conversion::Shown(_),
+                        ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_) | ColumnType::Name,
                     ) => step(Conversion::Cut(to), &made)?,
                     _ => made,
                 }
@@ -648,7 +686,8 @@ impl CastFunction {
         Ok(builder.finish())
     }
 
-    fn to_texts(&self, array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+    /// The texts of values; `yes` and `no` are those of booleans.
+    fn to_texts(&self, array: &ArrayRef, ty: ColumnType, yes: &str, no: &str) -> Result<ArrayRef> {
         // now() and integers of other widths.
         let array = &output::conform(array, ty).map_err(external)?;
         let mut builder = StringBuilder::new();
@@ -660,9 +699,7 @@ impl CastFunction {
                     return Err(DataFusionError::NotImplemented(message));
                 }
                 Some(DatumRef::Null) => builder.append_null(),
-                Some(DatumRef::Bool(value)) => {
-                    builder.append_value(if value { "true" } else { "false" })
-                }
+                Some(DatumRef::Bool(value)) => builder.append_value(if value { yes } else { no }),
                 Some(value) => {
                     out.clear();
                     text::write(value, ty, self.style, &mut out);
@@ -679,6 +716,8 @@ impl ScalarUDFImpl for CastFunction {
         match self.conversion {
             Conversion::Input(_) => "pg_input",
             Conversion::Output(_) => "pg_output",
+            Conversion::Shown(_) => "pg_shown",
+            Conversion::EachShown(_) => "pg_each_shown",
             Conversion::Bits(..) => "pg_to_bits",
             Conversion::Vector(..) => "pg_to_vector",
             Conversion::FromBits(_) => "pg_from_bits",

@@ -62,6 +62,7 @@ impl ExprPlanner for PostgresOperators {
         let (left, right) = vectors::beside_vector(&op, left, right, schema, self.style)?;
         let (left, right) = match op {
             BinaryOperator::StringConcat => {
+                let (left, right) = arrays::beside_element(left, right, schema, self.style)?;
                 let both = [left.clone(), right.clone()];
                 let alike = |array| numerics::beside_any(array, &both, schema, self.style);
                 (alike(left)?, alike(right)?)
@@ -433,6 +434,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) if subscripts::is_of_json(&call, schema) => {
             Transformed::yes(subscripts::element(call, schema, style)?)
         }
+        Expr::ScalarFunction(call) if subscripts::is_of_array(&call, schema) => {
+            Transformed::yes(subscripts::of_array(call, schema, style)?)
+        }
         Expr::ScalarFunction(call)
             if matches!(call.name(), functions::ASSIGNED | functions::SLICE_ASSIGNED) =>
         {
@@ -444,9 +448,17 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) => {
             let (mut call, resolved) = calls::resolved(call, schema, style)?;
             if reg::writes_names(call.name()) {
+                let is_joined = call.name() == "array_to_string";
                 for arg in &mut call.args {
-                    if let Some(ty) = type_of(arg, schema).filter(|ty| reg::is_named(*ty)) {
-                        *arg = casts::as_text(std::mem::take(arg), ty, style);
+                    match type_of(arg, schema) {
+                        Some(ty) if reg::is_named(ty) => {
+                            *arg = casts::as_text(std::mem::take(arg), ty, style);
+                        }
+                        // DataFusion would write the elements by themselves.
+                        Some(ColumnType::Array(element)) if is_joined => {
+                            *arg = casts::shown(std::mem::take(arg), element.into(), style);
+                        }
+                        _ => {}
                     }
                 }
             }
