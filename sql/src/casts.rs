@@ -12,7 +12,8 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
-    DataType, Date32Type, Field, FieldRef, Float64Type, Int64Type, TimestampMicrosecondType,
+    DataType, Date32Type, Field, FieldRef, Float32Type, Float64Type, Int64Type,
+    TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::Transformed;
@@ -174,7 +175,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
         (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
-        (Numeric(None), Float8 | Numeric(Some(_))) | (Numeric(Some(_)), Numeric(None)) => {
+        // Arrow's division of a decimal rounds a second time.
+        (Numeric(_), Float8) => Conversion::Number(to),
+        (Numeric(None), Numeric(Some(_))) | (Numeric(Some(_)), Numeric(None)) => {
             Conversion::Number(to)
         }
         (from, Numeric(None)) if is_integer(from) => Conversion::Number(to),

@@ -117,13 +117,19 @@ pub(super) fn round(
 
 /// Fractions as reals; 22003 for what is none.
 pub(super) fn narrow(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef> {
-    let wide = match array.data_type() {
-        DataType::LargeBinary => numbers(array, ColumnType::Float8)?,
+    let wide = match from {
+        ColumnType::Numeric(_) => numbers(array, ColumnType::Float8)?,
         _ => arrow::compute::cast(array, &DataType::Float64)?,
     };
     let wide = wide.as_primitive::<Float64Type>();
     #[allow(clippy::cast_possible_truncation)] // What is out of range is refused.
-    let reals: Float32Array = wide.unary(|value| value as f32);
+    let reals: Float32Array = match from {
+        ColumnType::Numeric(_) => {
+            let nearest = numbers(array, ColumnType::Float4)?;
+            nearest.as_primitive::<Float32Type>().clone()
+        }
+        _ => wide.unary(|value| value as f32),
+    };
     for (row, (real, value)) in reals.values().iter().zip(wide.values()).enumerate() {
         let overflows = real.is_infinite() && value.is_finite();
         let vanishes = *real == 0.0 && *value != 0.0;

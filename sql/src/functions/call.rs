@@ -420,7 +420,7 @@ pub(crate) fn converted<'a>(
             scale: 0,
         }),
         (ColumnType::Float4, DatumRef::Numeric(_) | DatumRef::Number(_), ..) => {
-            DatumRef::Float4(float_of(value) as f32)
+            DatumRef::Float4(nearest(value).unwrap_or(f32::NAN))
         }
         (ColumnType::Float8, DatumRef::Numeric(_) | DatumRef::Number(_), ..) => {
             DatumRef::Float8(float_of(value))
@@ -449,6 +449,10 @@ pub(crate) fn converted<'a>(
 
 /// The double precision that is nearest to a numeric.
 pub(crate) fn float_of(value: DatumRef<'_>) -> f64 {
+    nearest(value).unwrap_or(f64::NAN)
+}
+
+fn nearest<T: std::str::FromStr>(numeric: DatumRef<'_>) -> Option<T> {
     let mut written = String::new();
     let ty = ColumnType::Numeric(None);
     text::write(value, ty, Style::default(), &mut written);

@@ -278,7 +278,7 @@ fn float_by(value: f64, template: &str, digits: usize) -> Outcome {
         template.post = digits - whole;
     }
     let shown = format!("{:.*}", template.post, value.abs());
-    string(template.widened().write(value < 0.0, &shown))
+    string(template.widened().write(value.is_sign_negative(), &shown))
 }
 
 /// `%+.*e`, with a blank for the sign of what is positive.
