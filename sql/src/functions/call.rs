@@ -167,6 +167,9 @@ pub(crate) fn returns_set(name: &str) -> bool {
         .is_some_and(|overloads| overloads[0].set)
 }
 
+/// The function that writes a row of its arguments as text.
+const RECORD: &str = "pg_record";
+
 /// Before the name of a function that gives rows, where they are asked for as an array.
 const LIST: &str = "pg_list_";
 
@@ -455,8 +458,8 @@ pub(crate) fn float_of(value: DatumRef<'_>) -> f64 {
 fn nearest<T: std::str::FromStr>(numeric: DatumRef<'_>) -> Option<T> {
     let mut written = String::new();
     let ty = ColumnType::Numeric(None);
-    text::write(value, ty, Style::default(), &mut written);
-    written.parse().unwrap_or(f64::NAN)
+    text::write(numeric, ty, Style::default(), &mut written);
+    written.parse().ok()
 }
 
 pub(super) fn out_of_range(ty: &str) -> SqlError {
@@ -504,6 +507,7 @@ impl Function {
 
     fn field(&self, name: &str, result: ColumnType) -> Field {
         match (self.set, result.array()) {
+            _ if self.name == RECORD => output::record(name),
             // What the elements are stands in the field of their array.
             (true, Some(array)) => array.field(name, true),
             (true, None) => {
