@@ -17,8 +17,8 @@ use tidelog_storage::{ColumnType, ElementType};
 
 use super::comparable::{check_of_many_rows, check_operator, class};
 use super::operators::{
-    PostgresOperators, condition, external, is_null, is_open, known_type, literal_of, plain_type,
-    type_literal, type_of, type_parameter, written_type,
+    PostgresOperators, condition, external, is_null, is_open, known_type, literal_of,
+    parameter_beside, plain_type, type_literal, type_of, type_parameter, written_type,
 };
 use super::order::{has_own_order, looks_vary, sorted, sorted_by, unsigned_zero};
 use super::reg::is_named;
@@ -126,6 +126,8 @@ pub(super) fn compare(
         Operator::GtEq => BinaryOperator::GtEq,
         op => return Ok(binary_expr(left, op, right)),
     };
+    let left = parameter_beside(left, &right, schema);
+    let right = parameter_beside(right, &left, schema);
     let raw = RawBinaryExpr {
         op: written,
         left,
@@ -453,7 +455,7 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
                 }
                 None => {
                     *input = with_column(input, n, |value, schema| {
-                        let value = literal_of(value, common, style)?;
+                        let value = literal_of(type_parameter(value, common), common, style)?;
                         match value.get_type(schema)?.is_null() {
                             true => cast(value, common, schema, style),
                             false => Ok(value),
@@ -558,6 +560,9 @@ pub(super) fn aggregate(
         return Err(external(SqlError::unsupported(
             "an aggregate of the outer query's columns in a subquery",
         )));
+    }
+    if let Some(filter) = call.params.filter.take() {
+        call.params.filter = Some(Box::new(condition(*filter, style)?));
     }
     check_arguments(&call, schema)?;
     let mut keys = std::mem::take(&mut call.params.order_by);
@@ -711,6 +716,7 @@ pub(super) fn as_float(value: Expr, schema: &DFSchema, style: Style) -> Result<E
         Some(ty) if ty.elements() == Some(ElementType::Numeric(None)) => {
             cast(value, ColumnType::Array(ElementType::Float8), schema, style)
         }
+        None => Ok(type_parameter(value, ColumnType::Float8)),
         _ => Ok(value),
     }
 }

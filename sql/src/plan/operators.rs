@@ -18,8 +18,8 @@ use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, ElementType};
 
 pub(super) use literals::{
-    beside_number, int4, is_null, is_open, literal_of, null, small_literal, type_literal,
-    type_parameter, unmodified,
+    beside_number, int4, is_null, is_open, literal_of, null, parameter_beside, small_literal,
+    type_arguments, type_literal, type_parameter, unmodified,
 };
 use literals::{is_bare_string, is_integer_literal};
 
@@ -465,6 +465,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             if resolved {
                 return Ok(Transformed::yes(Expr::ScalarFunction(call)));
             }
+            type_arguments(&mut call);
             if arrays::is_of_arrays(call.name()) {
                 return Ok(Transformed::yes(arrays::call(call, schema, style)?));
             }
@@ -745,7 +746,8 @@ pub(super) fn typed_by(
     let mut known = (others.iter()).filter(|other| known_type(other, schema).is_some());
     match known.next() {
         Some(other) if is_bare_string(&value) => typed_beside(value, other, schema, style),
-        _ => Ok(value),
+        Some(other) => Ok(parameter_beside(value, other, schema)),
+        None => Ok(value),
     }
 }
 
