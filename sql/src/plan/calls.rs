@@ -443,9 +443,13 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
         let ty = first.unwrap_or(ColumnType::Text);
         let types = union.inputs.iter().filter_map(|input| column_of(input, n));
         let common = common_type(types).unwrap_or(ty);
-        // A bare string keeps its length.
+        // A bare string keeps its length, and the digits that it has.
         let is_open = (union.inputs.iter()).any(|input| column_of(input, n).is_none());
-        let common = if is_open { unlimited(common) } else { common };
+        let common = match common {
+            ColumnType::Numeric(_) if is_open => ColumnType::Numeric(None),
+            common if is_open => unlimited(common),
+            common => common,
+        };
         for input in &mut union.inputs {
             match column_of(input, n) {
                 Some(own) if own == common => {}
