@@ -16,6 +16,8 @@ mod catalog;
 mod changes;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/clocks.rs"]
+mod clocks;
 #[path = "compat/coercion.rs"]
 mod coercion;
 #[path = "compat/columns.rs"]

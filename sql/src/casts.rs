@@ -12,7 +12,8 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
-    DataType, Date32Type, Field, FieldRef, Float64Type, Int64Type, TimestampMicrosecondType,
+    DataType, Date32Type, Field, FieldRef, Float32Type, Float64Type, Int64Type,
+    TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::Transformed;
@@ -25,13 +26,13 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 use tidelog_storage::datum::{self, ColumnBuilder, PrintedType, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, RegType, TimeTz};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, RegType, TimeTz};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::functions;
 use crate::output;
 use crate::precision;
-use crate::text::{self, Style, bits, printed};
+use crate::text::{self, Style, bits, datetime, printed};
 use crate::types;
 
 use values::{character, clock, cut, digits, from_json, kept, moments, narrow, numbers, round};
@@ -43,6 +44,10 @@ enum Conversion {
     Input(ColumnType),
     /// The output function of a type.
     Output(ColumnType),
+    /// The same, of a boolean too, of which a cast to text makes another text.
+    Shown(ColumnType),
+    /// An array of such to an array of these texts.
+    EachShown(ColumnType),
     /// Text cut to what the type holds, as an explicit cast does.
     Cut(ColumnType),
     /// The same value, of a type that Arrow's does not tell.
@@ -165,12 +170,16 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         }
         (Jsonb, ColumnType::Bool | Float4 | Float8 | Numeric(_)) => Conversion::FromJson(to),
         (Jsonb, to) if is_integer(to) => Conversion::FromJson(to),
+        // There is no cast but the one through the text.
+        (ColumnType::Bool, Name) => Conversion::Shown(from),
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
         (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
-        (Numeric(_), Float8)
-        | (Numeric(None), Numeric(Some(_)))
-        | (Numeric(Some(_)), Numeric(None)) => Conversion::Number(to),
+        // Arrow's division of a decimal rounds a second time.
+        (Numeric(_), Float8) => Conversion::Number(to),
+        (Numeric(None), Numeric(Some(_))) | (Numeric(Some(_)), Numeric(None)) => {
+            Conversion::Number(to)
+        }
         (from, Numeric(None)) if is_integer(from) => Conversion::Number(to),
         (Float4 | Float8, Numeric(_)) => Conversion::Digits(to),
         (ColumnType::Array(a), ColumnType::Array(b)) => {
@@ -256,7 +265,10 @@ pub(crate) fn rewrite(
         };
         let cut = match (conversion, to) {
             // The output is text of any length.
-            (Conversion::Output(_), ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_)) => true,
+            (
+                Conversion::Output(_) | Conversion::Shown(_),
+                ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_) | ColumnType::Name,
+            ) => true,
             _ => false,
         };
         let call = function(conversion, value, style);
@@ -292,6 +304,29 @@ fn no_cast(from: ColumnType, to: ColumnType) -> SqlError {
 /// Fractions of a type as reals; 22003 for what is out of their range.
 pub(crate) fn narrowed(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef, SqlError> {
     narrow(array, from).map_err(crate::error::from_datafusion)
+}
+
+/// A date, time, moment or interval as another, as an assignment makes it; `None` between types that have no such cast.
+pub(crate) fn of_clocks(
+    value: &Datum,
+    from: ColumnType,
+    to: ColumnType,
+    style: Style,
+) -> Option<Result<Datum, SqlError>> {
+    let conversion = conversion(from, to).filter(|conversion| {
+        matches!(conversion, Conversion::Clock(..) | Conversion::Moment(..))
+            && known::exists(from, to)
+    })?;
+    let cast = CastFunction {
+        conversion,
+        style,
+        signature: Signature::any(1, Volatility::Immutable),
+    };
+    let mut builder = ColumnBuilder::new(from);
+    builder.append(value.as_ref());
+    let made = cast.apply(&builder.finish());
+    let made = made.map_err(crate::error::from_datafusion);
+    Some(made.and_then(|made| output::value(&made, 0).map(DatumRef::to_owned)))
 }
 
 /// Whether a function is a cast of ours.
@@ -358,6 +393,17 @@ pub(crate) fn as_text(value: Expr, ty: ColumnType, style: Style) -> Expr {
         ),
         ty => function(Conversion::Output(ty), value, style),
     }
+}
+
+/// The elements of an array as the array's own text has them.
+pub(crate) fn shown(array: Expr, element: ColumnType, style: Style) -> Expr {
+    match element {
+        ColumnType::Bpchar(Some(_)) => {}
+        // Texts as they are.
+        element if element.arrow() == DataType::Utf8 => return array,
+        _ => {}
+    }
+    function(Conversion::EachShown(element), array, style)
 }
 
 /// A text as the value of a type that it is the text of.
@@ -458,7 +504,8 @@ impl CastFunction {
             | Conversion::Trim(ty)
             | Conversion::FromBits(ty) => ty,
             Conversion::Pad(_) => ColumnType::Bpchar(None),
-            Conversion::Output(_) => ColumnType::Text,
+            Conversion::Output(_) | Conversion::Shown(_) => ColumnType::Text,
+            Conversion::EachShown(_) => ColumnType::Array(ElementType::Text),
             Conversion::Narrow(_) => ColumnType::Float4,
             Conversion::Each(_, ty) => ty.array().unwrap_or(ty),
             Conversion::EachShaped(_, ty) => ty.shaped().unwrap_or(ty),
@@ -488,12 +535,20 @@ impl CastFunction {
                 Ok(Datum::Int4(i32::from(byte.cast_signed())))
             }),
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
-            Conversion::Output(ty) | Conversion::Pad(ty) => self.to_texts(array, ty),
+            Conversion::Output(ty) | Conversion::Pad(ty) => {
+                self.to_texts(array, ty, "true", "false")
+            }
+            Conversion::Shown(ty) => self.to_texts(array, ty, "t", "f"),
+            Conversion::EachShown(ty) => {
+                let shown = Some(Conversion::Shown(ty));
+                let lists = array.as_list::<i32>();
+                Ok(Arc::new(self.each_by(lists, shown, ColumnType::Text)?))
+            }
             Conversion::Trim(ty) => {
                 self.read_texts(array, ty, |text| Ok(cut(ty, text.trim_end_matches(' '))))
             }
             Conversion::Vector(from, ty) => {
-                let texts = self.to_texts(array, from)?;
+                let texts = self.to_texts(array, from, "true", "false")?;
                 self.read_texts(&texts, ty, |text| {
                     let elements = text.trim_matches(['{', '}']).replace(',', " ");
                     text::parse_in(ty, &elements, self.style)
@@ -529,6 +584,15 @@ impl CastFunction {
 
     /// Arrays with each of their elements cast.
     fn each(&self, list: &ListArray, from: ColumnType, to: ColumnType) -> Result<ListArray> {
+        self.each_by(list, conversion(from, to), to)
+    }
+
+    fn each_by(
+        &self,
+        list: &ListArray,
+        conversion: Option<Conversion>,
+        to: ColumnType,
+    ) -> Result<ListArray> {
         let (first, last) = (
             list.offsets().first().copied().unwrap_or_default(),
             list.offsets().last().copied().unwrap_or_default(),
@@ -549,14 +613,14 @@ impl CastFunction {
             };
             step.apply(values)
         };
-        let values = match conversion(from, to) {
+        let values = match conversion {
             None => values,
             Some(conversion) => {
                 let made = step(conversion, &values)?;
                 match (conversion, to) {
                     (
-                        Conversion::Output(_),
-                        ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_),
+                        Conversion::Output(_) | Conversion::Shown(_),
+                        ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_) | ColumnType::Name,
                     ) => step(Conversion::Cut(to), &made)?,
                     _ => made,
                 }
@@ -625,7 +689,8 @@ impl CastFunction {
         Ok(builder.finish())
     }
 
-    fn to_texts(&self, array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+    /// The texts of values; `yes` and `no` are those of booleans.
+    fn to_texts(&self, array: &ArrayRef, ty: ColumnType, yes: &str, no: &str) -> Result<ArrayRef> {
         // now() and integers of other widths.
         let array = &output::conform(array, ty).map_err(external)?;
         let mut builder = StringBuilder::new();
@@ -637,9 +702,7 @@ impl CastFunction {
                     return Err(DataFusionError::NotImplemented(message));
                 }
                 Some(DatumRef::Null) => builder.append_null(),
-                Some(DatumRef::Bool(value)) => {
-                    builder.append_value(if value { "true" } else { "false" })
-                }
+                Some(DatumRef::Bool(value)) => builder.append_value(if value { yes } else { no }),
                 Some(value) => {
                     out.clear();
                     text::write(value, ty, self.style, &mut out);
@@ -656,6 +719,8 @@ impl ScalarUDFImpl for CastFunction {
         match self.conversion {
             Conversion::Input(_) => "pg_input",
             Conversion::Output(_) => "pg_output",
+            Conversion::Shown(_) => "pg_shown",
+            Conversion::EachShown(_) => "pg_each_shown",
             Conversion::Bits(..) => "pg_to_bits",
             Conversion::Vector(..) => "pg_to_vector",
             Conversion::FromBits(_) => "pg_from_bits",

@@ -79,15 +79,8 @@ pub(crate) fn write_value(
                 write_value(value, element, style, comma, out);
             });
         }
-        DatumRef::Timestamp(_) => write_string(&shown(value).replacen(' ', "T", 1), out),
-        DatumRef::TimestampTz(_) => {
-            let mut iso = shown(value).replacen(' ', "T", 1);
-            // PostgreSQL writes the offset of JSON's timestamps with minutes.
-            let tail = iso.len().saturating_sub(3);
-            if iso[tail..].starts_with(['+', '-']) {
-                iso.push_str(":00");
-            }
-            write_string(&iso, out);
+        DatumRef::Timestamp(_) | DatumRef::TimestampTz(_) => {
+            write_string(&moment(value, ty, style), out);
         }
         DatumRef::Float4(_)
         | DatumRef::Float8(_)
@@ -98,6 +91,33 @@ pub(crate) fn write_value(
         | DatumRef::TimeTz(_)
         | DatumRef::Interval(_) => {
             write_string(&shown(value), out);
+        }
+    }
+}
+
+/// A timestamp as JSON has it: `2024-01-01T00:00:00+00:00`.
+fn moment(value: DatumRef<'_>, ty: ColumnType, style: Style) -> String {
+    let mut shown = String::new();
+    text::write(value, ty, style, &mut shown);
+    let mut iso = shown.replacen(' ', "T", 1);
+    // PostgreSQL writes the offset with minutes.
+    let tail = iso.len().saturating_sub(3);
+    if matches!(value, DatumRef::TimestampTz(_)) && iso[tail..].starts_with(['+', '-']) {
+        iso.push_str(":00");
+    }
+    iso
+}
+
+/// A value as the key of an object.
+pub(crate) fn key(value: DatumRef<'_>, ty: ColumnType, style: Style) -> String {
+    match value {
+        // As a cast to text has it.
+        DatumRef::Bool(value) => value.to_string(),
+        DatumRef::Timestamp(_) | DatumRef::TimestampTz(_) => moment(value, ty, style),
+        value => {
+            let mut shown = String::new();
+            text::write(value, ty, style, &mut shown);
+            shown
         }
     }
 }

@@ -68,6 +68,20 @@ impl OutputColumn {
 /// In the metadata of fields whose arrays are vectors of a catalog.
 pub(crate) const VECTOR: &str = "pg_vector";
 
+/// In the metadata of fields that are the texts of rows.
+const RECORD: &str = "pg_record";
+
+/// The text of a row.
+pub(crate) fn record(name: &str) -> Field {
+    let metadata = [(RECORD.to_string(), String::new())];
+    (ColumnType::Text.field(name, true)).with_metadata(metadata.into())
+}
+
+/// Whether a field is the text of a row.
+pub(crate) fn is_record(field: &Field) -> bool {
+    field.metadata().contains_key(RECORD)
+}
+
 /// In the metadata of fields that are of type void.
 const VOID: &str = "pg_void";
 

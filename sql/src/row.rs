@@ -10,8 +10,8 @@ use tidelog_storage::computed::Keyed;
 use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
 use tidelog_storage::transaction::{row_identity, unique_identity};
 use tidelog_storage::{
-    ColumnType, Datum, DatumRef, Interval, Partition, PartitionSet, Row, RowVersion, SequenceDef,
-    Store, TableDef, datum,
+    ColumnType, Datum, DatumRef, Partition, PartitionSet, Row, RowVersion, SequenceDef, Store,
+    TableDef, datum,
 };
 
 use crate::error::{ErrorKind, SqlError};
@@ -20,7 +20,7 @@ use crate::output::{self, OutputColumn};
 use crate::precision;
 use crate::provider::{Access, USER};
 use crate::text::{self, Style};
-use crate::{functions, types};
+use crate::{casts, functions, types};
 
 /// One change that a statement makes: without `old` an insert, without `new` a delete.
 #[derive(Clone, Debug)]
@@ -374,8 +374,10 @@ pub(crate) fn assign(
         text::write(value.as_ref(), from, style, &mut shown);
         read(to, &shown, column, style)
     };
-    if is_text(to) {
+    // All types have casts to text, but "char" is none of these.
+    if is_text(to) && (to != ColumnType::Char || is_text(from) && from != ColumnType::Name) {
         return match value {
+            Datum::Bool(_) if to == ColumnType::Name => via_text(&value),
             Datum::Bool(value) => text::parse(to, if value { "true" } else { "false" }),
             // The spaces behind a char(n) are none of its value.
             Datum::Text(value) if matches!(from, ColumnType::Bpchar(_)) => {
@@ -419,22 +421,7 @@ pub(crate) fn assign(
                 _ => Err(mismatch()),
             };
         }
-        (ColumnType::Timestamp(_), ColumnType::Time(_)) => {
-            let Datum::Timestamp(micros) = value else {
-                return Err(mismatch());
-            };
-            return Ok(Datum::Time(micros.rem_euclid(86_400_000_000)));
-        }
-        (ColumnType::Time(_), ColumnType::Interval(_)) => {
-            let Datum::Time(micros) = value else {
-                return Err(mismatch());
-            };
-            return Ok(Datum::Interval(Interval {
-                micros,
-                ..Interval::default()
-            }));
-        }
-        (ColumnType::Time(_), ColumnType::TimeTz(_)) => return via_text(&value),
+        (from, to) if let Some(moved) = casts::of_clocks(&value, from, to, style) => return moved,
         (ColumnType::Reg(_), to) if !matches!(to, ColumnType::Reg(_)) => {
             let Datum::Text(shown) = &value else {
                 return Err(mismatch());
@@ -475,42 +462,14 @@ pub(crate) fn assign(
         }
         _ => {}
     }
-    let dated = |ty| {
-        matches!(
-            ty,
-            ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
-        )
-    };
     if matches!(to, ColumnType::Numeric(_)) && numeric(from) {
         return match text::certain_digits(value.as_ref()) {
             Some(digits) => text::parse(to, &digits),
             None => via_text(&value),
         };
     }
-    if !(numeric(from) && numeric(to) || dated(from) && dated(to)) {
+    if !(numeric(from) && numeric(to)) {
         return Err(mismatch());
-    }
-    // Between clocks of the session's zone and moments.
-    let zoned = [from, to]
-        .iter()
-        .any(|ty| matches!(ty, ColumnType::TimestampTz(_)));
-    if zoned && style != Style::default() {
-        return match to {
-            ColumnType::Date => {
-                match assign(value, from, ColumnType::Timestamp(None), column, style)? {
-                    local @ Datum::Timestamp(_) => assign(
-                        local,
-                        ColumnType::Timestamp(None),
-                        to,
-                        column,
-                        Style::default(),
-                    ),
-                    _ => Err(mismatch()),
-                }
-            }
-            // What is behind the time is not read where it does not count.
-            _ => via_text(&value),
-        };
     }
     let mut builder = datum::ColumnBuilder::new(from);
     if let (Datum::Numeric(_) | Datum::Number(_), ColumnType::Numeric(_)) = (&value, from) {
@@ -546,7 +505,7 @@ pub(crate) fn assign(
             return integer_of_float(number, to);
         }
         (ColumnType::Float8, ColumnType::Float4) => {
-            let array = crate::casts::narrowed(&builder.finish(), from)?;
+            let array = casts::narrowed(&builder.finish(), from)?;
             return output::value(&array, 0).map(DatumRef::to_owned);
         }
         _ => builder.finish(),

@@ -13,7 +13,7 @@ use crate::ddl::truncate_name;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::identifier;
 use crate::session::Isolation;
-use crate::text::{BytesStyle, IntervalStyle, Zone};
+use crate::text::{BytesStyle, FloatStyle, IntervalStyle, Zone};
 
 use server::OF_SERVER;
 pub(crate) use values::{boolean, check_allowed, time};
@@ -388,6 +388,15 @@ impl Settings {
         match self.value("bytea_output") {
             Some("escape") => BytesStyle::Escape,
             _ => BytesStyle::Hex,
+        }
+    }
+
+    /// How extra_float_digits has floats written.
+    pub(crate) fn float_style(&self) -> FloatStyle {
+        let extra = self.value("extra_float_digits");
+        match extra.and_then(|extra| extra.trim().parse::<i8>().ok()) {
+            Some(extra @ ..=0) => FloatStyle::Rounded(extra.unsigned_abs()),
+            _ => FloatStyle::Shortest,
         }
     }
 

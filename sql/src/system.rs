@@ -240,6 +240,9 @@ impl SystemRelation {
             callable: self.callable.as_deref(),
         };
         match self.schema {
+            "pg_catalog" if self.name == "pg_sequences" => {
+                sequence::with_last_values(pg_catalog::rows(self.name, &facts), scope)
+            }
             "pg_catalog" => Ok(pg_catalog::rows(self.name, &facts)),
             "information_schema" => Ok(information_schema::rows(self.name, &facts)),
             _ => tidelog::rows(self.name, scope),

@@ -37,6 +37,8 @@ pub struct Style {
     pub intervals: IntervalStyle,
     /// bytea_output.
     pub bytes: BytesStyle,
+    /// extra_float_digits.
+    pub floats: FloatStyle,
     /// What `now`, `today` and the like are in a text.
     pub now: Now,
 }
@@ -49,6 +51,16 @@ pub enum BytesStyle {
     Hex,
     /// `a\010`
     Escape,
+}
+
+/// What extra_float_digits says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FloatStyle {
+    /// The fewest digits that tell a float from all others.
+    #[default]
+    Shortest,
+    /// So many digits less than a float has for certain.
+    Rounded(u8),
 }
 
 /// Reads a value of a type whose text form no setting changes, or as where TimeZone is UTC.
@@ -185,8 +197,8 @@ pub fn write(value: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String
         DatumRef::Int4(value) => drop(write!(out, "{value}")),
         DatumRef::Int8(oid) if ty == ColumnType::Regproc => out.push_str(&pg_proc::shown(oid)),
         DatumRef::Int8(value) => drop(write!(out, "{value}")),
-        DatumRef::Float4(value) => number::write_float4(value, out),
-        DatumRef::Float8(value) => number::write_float8(value, out),
+        DatumRef::Float4(value) => number::write_float4(value, style.floats, out),
+        DatumRef::Float8(value) => number::write_float8(value, style.floats, out),
         DatumRef::Numeric(value) => number::write_numeric(value, out),
         DatumRef::Number(value) => value.write(out),
         DatumRef::Text(value) => {

@@ -187,6 +187,94 @@ async fn refused(client: &Client, statement: &str) -> bool {
     client.simple_query(statement).await.is_err()
 }
 
+/// `array_to_string` writes what the elements' own types do.
+#[tokio::test(flavor = "multi_thread")]
+async fn elements_are_joined_as_their_types_write_them() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE j (n numeric[], m numeric(6,2)[], b bool[], f float8[], i interval[], y bytea[], c char(4)[], d date[], z timestamptz[], u uuid[], t timetz[], v varchar(3)[], o json[]);
+         INSERT INTO j VALUES ('{1.50,2,NaN,NULL}', '{1.5,2}', '{t,f,NULL}', '{1e20,-0,Infinity}', '{1 day 2:00,-1 mon}', ARRAY['\\x01'::bytea, 'ab'], '{ab,abcd}', '{infinity,2020-01-01}', '{infinity,2020-01-01 10:00+02}', '{00000000-0000-0000-0000-00000000000a}', '{10:10+05:30}', '{ab,NULL}', ARRAY['{\"a\" : 1}'::json]);",
+    );
+    let (tide, pg) = pair.connect().await;
+    for column in [
+        "n", "m", "b", "f", "i", "y", "c", "d", "z", "u", "t", "v", "o",
+    ] {
+        let query = format!(
+            "SELECT array_to_string({column}, '|'), array_to_string({column}, ',', '*') FROM j"
+        );
+        same_answers(&tide, &pg, &query).await;
+    }
+    for query in [
+        "SELECT array_to_string(ARRAY[1.50, 2], '|'), array_to_string('{{1.5,2},{3,4}}'::numeric[], ','), array_to_string(ARRAY[]::numeric[], ',')",
+        "SELECT concat_ws('|', VARIADIC ARRAY[1.50, 2]), concat(VARIADIC ARRAY[true, NULL, false])",
+        "SELECT array_to_string(ARRAY[1, 2], ','), array_to_string(ARRAY['a', NULL, 'b'], ',', '-'), array_to_string(NULL::numeric[], ',')",
+        "SELECT array_to_string(array_agg(n), ';') FROM (VALUES (1.10), (2.2)) v(n)",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscripts_are_integers() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE s (id int PRIMARY KEY, a int[], k bigint, n numeric, x text, r real);
+         INSERT INTO s VALUES (1, '{10,20,30}', 2, 2.5, '1', 1.5), (2, '[0:1]={5,6}', 0, -0.5, '2', 0.5);
+         UPDATE s SET a[1.5] = 1, a['1'] = 99 WHERE id = 2;
+         UPDATE s SET a[k] = 77 WHERE id = 1;
+         UPDATE s SET a['2':2.9] = '{4,5}' WHERE id = 1;",
+    );
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT * FROM s ORDER BY id",
+        "SELECT ('{1,2,3}'::int[])['2'], (ARRAY[1,2,3])[1.6], (ARRAY[1,2,3])[2::bigint], (ARRAY[1,2,3])[2.5::float8], ('{{1,2},{3,4}}'::int[])['2'][1.4]",
+        "SELECT id, a[k], a[n], a[r], a[k:n], a[:'1'], a['1':], a[NULL] FROM s ORDER BY id",
+        "SELECT ('abc'::name)['1']",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+    for statement in [
+        "SELECT (ARRAY[1,2])['a']",
+        "SELECT a[x] FROM s",
+        "SELECT a[1:x] FROM s",
+        "SELECT (ARRAY[1,2])[date '2020-01-01']",
+        "SELECT (ARRAY[1,2])[3000000000]",
+        "SELECT (ARRAY[1,2])[true]",
+        "UPDATE s SET a['a'] = 1",
+        "UPDATE s SET a[x] = 1",
+        "UPDATE s SET a[3000000000] = 1",
+    ] {
+        same_outcome(&tide, &pg, statement).await;
+    }
+    for client in [&tide, &pg] {
+        let statement = client
+            .prepare("SELECT a[$1], a[$2:$3] FROM s")
+            .await
+            .unwrap();
+        let types: Vec<_> = statement.params().iter().map(|ty| ty.name()).collect();
+        assert_eq!(types, ["int4"; 3]);
+    }
+}
+
+/// `||` of an array and a number where one of them is of numerics.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_appended_to_numerics() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE n (n numeric[], m numeric(6,2)[], i int[], x numeric, y numeric(4,3), k int);
+         INSERT INTO n VALUES ('{1.5,2}', '{1.5,2}', '{1,2}', 3.125, 5.555, 7);",
+    );
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT n || 5, m || 5.555, i || 1.5, 5 || n, 0.25 || m, 1.5 || i FROM n",
+        "SELECT ARRAY[1.5] || 2, 2 || ARRAY[1.5], ARRAY[1, 2] || 2.25, ARRAY[1.5, 2] || 3.125",
+        "SELECT n || x, n || y, n || k, m || x, m || y, m || k, i || x, k || m FROM n",
+        "SELECT n || NULL::numeric, NULL::int || n, n || '7.5', '{{1.5}}'::numeric[] || 2 IS NULL FROM n WHERE false",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_of_several_dimensions() {
     let mut pair = Pair::start();

@@ -373,6 +373,24 @@ async fn what_a_cast_alone_tells_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn numerics_keep_their_digits_beside_bare_strings() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE n (n numeric(6,2)); INSERT INTO n VALUES (1.5);");
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT 3.10 UNION ALL SELECT '1'",
+            "SELECT '1.250' UNION ALL SELECT 3.10",
+            "SELECT n FROM n UNION ALL SELECT '1.125'",
+            "SELECT NULL UNION ALL SELECT 3.10",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn values_of_several_types_have_one() {
     let pair = Pair::start();
     let (tide, pg) = pair.connect().await;

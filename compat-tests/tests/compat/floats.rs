@@ -237,3 +237,60 @@ async fn zero_has_no_sign() {
         same_answers(&tide, &pg, "SELECT * FROM k WHERE x = '-0'").await;
     }
 }
+
+/// A numeric becomes the nearest float, whatever its precision.
+#[tokio::test(flavor = "multi_thread")]
+async fn numerics_become_the_nearest_floats() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE n (id int PRIMARY KEY, n numeric(30,8), w numeric(60,20), s numeric(8,3));
+         INSERT INTO n SELECT g, (g * 7919.0123457 + g * g * 31) / 8, (g * 79190.12345678901234 + g * g * 31) * 123456789, g * 1.001 FROM generate_series(1, 2000) g;
+         INSERT INTO n VALUES (0, 796487719.80730200, 1753868037281.35778068765492782867, 0.1);",
+    );
+    pair.same("SELECT id, n::float8, w::float8, s::float8, n::float4, s::float4, w::float4 FROM n ORDER BY id");
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT 796487719.80730200::numeric(30,8)::float8, (1753868037281.35778068765492782867)::float8, 16777217.0000001::float4",
+            "SELECT id FROM n WHERE n = 796487719.807302::float8",
+            "SELECT max(n::float8), min(sin(n)), count(*) FILTER (WHERE n::float8 = n) FROM n",
+        ],
+    )
+    .await;
+}
+
+/// The shortest text that lies not just between two floats, and so many digits as the setting says.
+#[tokio::test(flavor = "multi_thread")]
+async fn digits_of_floats() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT 1e23::float8, 9e22::float8, -1e23::float8, '9007199254740993'::float8, 9.5367431640625e-07::float8, 5e-324::float8, 1.7976931348623157e308::float8",
+            "SELECT 33554436::float4, 8.589973e9::float4, 3.4028235e38::float4, 1e-45::float4, 16777216::float4",
+            "SELECT ARRAY[1e23::float8], to_json(1e23::float8), 1e23::float8::text",
+            "SELECT (2 ^ n)::float8, (3 * 2 ^ n)::float8, (2 ^ n)::float4 FROM generate_series(50, 120) n",
+            "SELECT (n * 1e22)::float8, (n * 1e23)::float8, (n * 1e9)::float4, (n * 1e10)::float4 FROM generate_series(1, 300) n",
+        ],
+    )
+    .await;
+    for digits in ["0", "-5", "-15", "3", "1"] {
+        let set = format!("SET extra_float_digits = {digits}");
+        for client in [&tide, &pg] {
+            client.batch_execute(&set).await.unwrap();
+        }
+        all_same(
+            &tide,
+            &pg,
+            &[
+                "SELECT 0.1::float8 + 0.2, 0.1::float4 + 0.2::float4, 1e15::float8, 123456789.123456789::float8, 1e-5::float8, 0.0001::float8, 'NaN'::float8, '-Infinity'::float4, -0.0::float8",
+                "SELECT ARRAY[1.1::float4, 2], (1/3::float8)::text, to_json(1/3::float8), 'x' || (2/3::float8)",
+            ],
+        )
+        .await;
+    }
+}

@@ -1,7 +1,7 @@
 //! jsonb by value, and the functions of json and jsonb, beside PostgreSQL.
 
 use crate::pair::{Pair, Raw, same_answers};
-use crate::type_functions::all_refused;
+use crate::type_functions::{all_refused, all_same};
 
 /// Values of which some are equal to others and look different.
 const VALUES: &str = r#"
@@ -399,6 +399,32 @@ async fn what_random_queries_found() {
         let rows = client.query(page, &[&1_i64, &1_i64]).await.unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0].get::<_, i32>(0), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moments_are_keys_as_they_are_values() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT json_build_object(timestamp '2020-01-01', 1), jsonb_build_object(timestamptz '2020-01-01 10:00+02', timestamptz '2020-01-01 10:00+02')",
+            "SELECT json_object_agg(t, n), jsonb_object_agg(t, n) FROM (VALUES (timestamp '2020-01-01', 1), ('2021-02-03 04:05:06.7', 2)) v(t, n)",
+            "SELECT json_object_agg(date '2020-01-01', 1), json_object_agg(true, 1), json_object_agg('k', 1), json_object_agg(1.50, 2), jsonb_object_agg(interval '1 day', 2)",
+            "SELECT json_build_object(true, 1, 1.5, 2, date '2020-01-01', 3, 'x'::char(3), 4)",
+        ],
+    )
+    .await;
+    // What is left of a row in a column is its text.
+    for query in [
+        "SELECT row_to_json(x) FROM (SELECT row(1, 2) AS d) x",
+        "SELECT to_jsonb(x) FROM (SELECT (1, 2) AS d) x",
+    ] {
+        let error = tide.batch_execute(query).await.expect_err(query);
+        let error = error.as_db_error().expect(query);
+        assert_eq!(error.code().code(), "0A000", "{query}");
     }
 }
 

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use crate::pair::{Pair, same_answers};
-use crate::type_functions::all_same;
+use crate::type_functions::{all_refused, all_same};
 
 const TABLES: &str = "
     CREATE TABLE g (id int PRIMARY KEY, k int, s text, p numeric(4,2), x numeric, d date, c char(3));
@@ -278,5 +278,58 @@ async fn rows_bits_and_lowest_values_as_parts_of_others() {
             (refused.code().code(), refused.message()),
             ("42P18", message)
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_names_and_escapes() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE SEQUENCE never; CREATE SEQUENCE once START 5; CREATE TABLE q (id serial, n name, c \"char\"); SELECT nextval('once'); INSERT INTO q (n, c) VALUES (true, 'xy'::text), (5, 'z'::varchar);",
+    );
+    pair.same("SELECT sequencename, last_value FROM pg_sequences ORDER BY 1");
+    pair.run("SELECT nextval('once'), nextval('never')");
+    pair.same("SELECT sequencename, last_value FROM pg_sequences ORDER BY 1");
+    pair.same("SELECT * FROM q ORDER BY id");
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT pg_size_pretty(1e15::numeric), pg_size_pretty(1.5), pg_size_pretty(-10485760::numeric), pg_size_pretty(123456789012345678901234567890::numeric), pg_size_pretty(NULL::numeric)",
+            "SELECT n, pg_size_pretty(n::bigint), pg_size_pretty(-n::bigint), pg_size_pretty(n), pg_size_pretty(-n), pg_size_pretty(n + 0.5) FROM (VALUES (10239::numeric), (10240), (10751), (10752), (20479 * 512), (20479 * 512 - 1), (1e13), (1.5e18)) v(n)",
+            "SELECT true::name, false::name, 5::name, ARRAY[true, NULL]::name[]",
+            "SELECT to_char(-0.0::float8, '9.9'), to_char(0.0::float8, '9.9'), to_char(-0.0::numeric, '9.9')",
+            r"SELECT regexp_match('abc01234xyz', '(?:(.*?)(\d+)(.*)){1,1}'), regexp_match('abc01234xyz', '(.*?)(\d+)(.*)'), regexp_match('abc01234xyz', '(?:(.*?)(\d+)(.*)){1}'), regexp_match('bcbb', '(?:(b*)c){1,1}?b*')",
+            "SELECT 'abcdefg' SIMILAR TO '_bcd%' ESCAPE NULL, 'abc' LIKE 'a%' ESCAPE NULL, 'a%b' LIKE 'a!%b' ESCAPE '!'",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "INSERT INTO q (c) VALUES (5)",
+            "INSERT INTO q (c) VALUES (date '2020-01-01')",
+            "INSERT INTO q (c) VALUES (ARRAY[1])",
+            "INSERT INTO q (c) VALUES ('x'::name)",
+            "UPDATE q SET c = id",
+            "ALTER TABLE q ALTER id TYPE \"char\"",
+        ],
+    )
+    .await;
+    for client in [&tide, &pg] {
+        let found = |pattern: &'static str, escape: &'static str, what: &'static str| async move {
+            let query = format!("SELECT 'a%b' {what} $1 ESCAPE $2");
+            let row = client
+                .query_one(&query, &[&pattern, &escape])
+                .await
+                .unwrap();
+            row.get::<_, bool>(0)
+        };
+        for what in ["LIKE", "ILIKE", "SIMILAR TO"] {
+            assert!(found("a!%b", "!", what).await, "{what}");
+            assert!(!found("a!%c", "!", what).await, "{what}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use tidelog_compat_tests::Server;
 
 use crate::constraints::play;
-use crate::pair::{Pair, same_answers};
+use crate::pair::{Pair, Raw, same_answers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_are_prepared_by_name() {
@@ -265,4 +265,52 @@ async fn parameters_beside_columns_have_no_modifier() {
     ] {
         same_answers(&tide, &pg, query).await;
     }
+}
+
+/// What both say of the parameters of a statement: drivers send them in binary by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_are_of_the_types_of_what_is_beside_them() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE p (id int PRIMARY KEY, d date, n numeric(6,2), v varchar(5), a int[], b bool); INSERT INTO p VALUES (1, '2020-01-01', 1.5, 'x', '{1,2}', true);");
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT CASE d WHEN $1 THEN 1 END, CASE n WHEN 1 THEN 2 WHEN $2 THEN 3 END FROM p",
+        "SELECT nullif(d, $1), nullif($2, n) FROM p",
+        "SELECT d FROM p UNION SELECT $1",
+        "SELECT $1 UNION ALL SELECT n FROM p",
+        "SELECT count(*) FILTER (WHERE $1) FROM p",
+        "SELECT a[$1], a[$2:$3] FROM p",
+        "SELECT $1 IN (1, 2), $2 IN (date '2020-01-01'), $3 IN (n) FROM p",
+        "SELECT $1 BETWEEN date '2020-01-01' AND '2021-01-01', $2 BETWEEN id AND 7 FROM p",
+        "SELECT percentile_cont($1) WITHIN GROUP (ORDER BY id) FROM p",
+        "SELECT pg_sleep($1)",
+        "SELECT set_config($1, $2, $3)",
+        "SELECT format_type($1, $2)",
+        "SELECT col_description($1, $2), obj_description($3, $4)",
+        "SELECT d IS DISTINCT FROM $1 FROM p",
+    ] {
+        let described = async |client: &tokio_postgres::Client| {
+            let statement = client.prepare(query).await.expect(query);
+            let names = statement.params().iter().map(|ty| ty.name().to_string());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(described(&tide).await, described(&pg).await, "{query}");
+    }
+    for client in [&tide, &pg] {
+        let day = first_of_2020();
+        let row = client
+            .query_one(
+                "SELECT count(*) FILTER (WHERE $1), count(CASE d WHEN $2 THEN 1 END), count(nullif(id, $3)) FROM p",
+                &[&true, &day, &1_i32],
+            )
+            .await
+            .unwrap();
+        let counts: [i64; 3] = [row.get(0), row.get(1), row.get(2)];
+        assert_eq!(counts, [1, 1, 0]);
+    }
+}
+
+/// 2020-01-01 as a date in binary.
+fn first_of_2020() -> Raw {
+    Raw(7305_i32.to_be_bytes().to_vec())
 }

@@ -117,15 +117,19 @@ pub(super) fn round(
 
 /// Fractions as reals; 22003 for what is none.
 pub(super) fn narrow(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef> {
-    let wide = match array.data_type() {
-        ty if ty.is_decimal() || *ty == DataType::LargeBinary => {
-            numbers(array, ColumnType::Float8)?
-        }
+    let wide = match from {
+        ColumnType::Numeric(_) => numbers(array, ColumnType::Float8)?,
         _ => arrow::compute::cast(array, &DataType::Float64)?,
     };
     let wide = wide.as_primitive::<Float64Type>();
     #[allow(clippy::cast_possible_truncation)] // What is out of range is refused.
-    let reals: Float32Array = wide.unary(|value| value as f32);
+    let reals: Float32Array = match from {
+        ColumnType::Numeric(_) => {
+            let nearest = numbers(array, ColumnType::Float4)?;
+            nearest.as_primitive::<Float32Type>().clone()
+        }
+        _ => wide.unary(|value| value as f32),
+    };
     for (row, (real, value)) in reals.values().iter().zip(wide.values()).enumerate() {
         let overflows = real.is_infinite() && value.is_finite();
         let vanishes = *real == 0.0 && *value != 0.0;
@@ -207,49 +211,34 @@ pub(super) fn moments(
     to: ColumnType,
     style: Style,
 ) -> Result<ArrayRef> {
-    const SECOND: i64 = 1_000_000;
-    const DAY: i64 = 86_400 * SECOND;
+    const DAY: i64 = 86_400_000_000;
     let zone = style.zone;
-    let out_of_range = |what: &str| {
-        let message = format!("{what} out of range");
-        ArrowError::ExternalError(Box::new(SqlError::new(
-            ErrorKind::DatetimeFieldOverflow,
-            message,
-        )))
-    };
+    let wrong = |error: SqlError| ArrowError::ExternalError(Box::new(error));
     // now() has nanoseconds.
     let array = output::conform(array, from).map_err(external)?;
     let local: TimestampMicrosecondArray = match from {
         ColumnType::Date => array
             .as_primitive::<Date32Type>()
-            .try_unary(|days| match days {
-                i32::MAX => Ok(i64::MAX),
-                i32::MIN => Ok(i64::MIN),
-                days => (i64::from(days).checked_mul(DAY)).ok_or_else(|| out_of_range("date")),
-            })?,
+            .try_unary(|days| datetime::midnight(days).map_err(wrong))?,
         ColumnType::TimestampTz(_) => {
             let at = array.as_primitive::<TimestampMicrosecondType>();
-            at.unary(|at| match at {
-                i64::MIN | i64::MAX => at,
-                at => at.saturating_add(zone.offset_at(at) * SECOND),
-            })
+            at.try_unary(|at| datetime::local_of(at, zone).map_err(wrong))?
         }
         _ => array.as_primitive::<TimestampMicrosecondType>().clone(),
     };
     Ok(match to {
         ColumnType::Timestamp(_) => Arc::new(local.with_timezone_opt::<&str>(None)),
         ColumnType::TimestampTz(_) => {
-            let at: TimestampMicrosecondArray = local.unary(|local| match local {
-                i64::MIN | i64::MAX => local,
-                local => local.saturating_sub(zone.offset_of_local(local) * SECOND),
-            });
+            let at: TimestampMicrosecondArray =
+                local.try_unary(|local| datetime::moment_of(local, zone).map_err(wrong))?;
             Arc::new(at.with_timezone("UTC"))
         }
         ColumnType::Date => {
             let days: Date32Array = local.try_unary(|local| match local {
                 i64::MAX => Ok(i32::MAX),
                 i64::MIN => Ok(i32::MIN),
-                local => i32::try_from(local.div_euclid(DAY)).map_err(|_| out_of_range("date")),
+                // There are fewer days in timestamps than dates.
+                local => Ok::<_, ArrowError>(local.div_euclid(DAY) as i32),
             })?;
             Arc::new(days)
         }

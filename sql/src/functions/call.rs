@@ -5,6 +5,7 @@
 //! rewrites cannot change that.
 
 pub(crate) mod dsl;
+mod unresolved;
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -26,8 +27,10 @@ use super::decimal::Decimal;
 use super::special;
 use crate::error::{ErrorKind, SqlError};
 use crate::query_memory::Made;
-use crate::text::{self, Style, number};
-use crate::{output, precision, types};
+use crate::text::{self, Style, datetime, number};
+use crate::{output, precision};
+
+pub(crate) use unresolved::{no_such, not_unique};
 
 /// What a function knows besides its arguments.
 pub(crate) struct Env<'a> {
@@ -163,6 +166,9 @@ pub(crate) fn returns_set(name: &str) -> bool {
         .get(name)
         .is_some_and(|overloads| overloads[0].set)
 }
+
+/// The function that writes a row of its arguments as text.
+const RECORD: &str = "pg_record";
 
 /// Before the name of a function that gives rows, where they are asked for as an array.
 const LIST: &str = "pg_list_";
@@ -377,75 +383,23 @@ fn select(
     }
 }
 
-fn shown_types(given: &[Option<ColumnType>]) -> Vec<String> {
-    let shown = |ty: &Option<ColumnType>| match ty {
-        None => "unknown".to_string(),
-        Some(ty) => types::bare_name(*ty),
-    };
-    given.iter().map(shown).collect()
-}
-
-/// `integer ^@ unknown`, `|/ text`
-fn shown_operation(name: &str, given: &[String]) -> String {
-    match given {
-        [left, right] => format!("{left} {name} {right}"),
-        given => format!("{name} {}", given.join(" ")),
-    }
-}
-
-/// 42883
-pub(crate) fn no_such(name: &str, given: &[Option<ColumnType>]) -> SqlError {
-    let (kind, shown) = shown_call(name, given);
-    let message = format!("{} does not exist{}", shown.0, shown.1);
-    let hint = format!("No {kind} matches the given name and argument types.");
-    unresolved(ErrorKind::UndefinedFunction, message, hint)
-}
-
-/// 42725
-pub(crate) fn not_unique(name: &str, given: &[Option<ColumnType>]) -> SqlError {
-    let (kind, shown) = shown_call(name, given);
-    let message = format!("{} is not unique{}", shown.0, shown.1);
-    let hint = format!("Could not choose a best candidate {kind}.");
-    unresolved(ErrorKind::AmbiguousFunction, message, hint)
-}
-
-/// What a call is of, and how it is shown: what stands before the verb, and what behind it.
-fn shown_call(name: &str, given: &[Option<ColumnType>]) -> (&'static str, (String, String)) {
-    let given = shown_types(given);
-    match is_operator(name) {
-        true => {
-            let operation = format!(": {}", shown_operation(name, &given));
-            ("operator", ("operator".to_string(), operation))
-        }
-        false => {
-            let call = format!("function {name}({})", given.join(", "));
-            ("function", (call, String::new()))
-        }
-    }
-}
-
-fn unresolved(kind: ErrorKind, message: String, hint: String) -> SqlError {
-    SqlError::new(kind, message).hint(format!("{hint} You might need to add explicit type casts."))
-}
-
 /// A value of another type as an implicit cast makes it.
 pub(crate) fn converted<'a>(
     value: DatumRef<'a>,
     to: ColumnType,
     style: Style,
 ) -> std::result::Result<DatumRef<'a>, SqlError> {
-    const DAY: i64 = 86_400_000_000;
     let integer = match value {
         DatumRef::Int2(v) => Some(i64::from(v)),
         DatumRef::Int4(v) => Some(i64::from(v)),
         DatumRef::Int8(v) => Some(v),
         _ => None,
     };
-    let moment = match value {
-        DatumRef::Date(i32::MAX) => Some(i64::MAX),
-        DatumRef::Date(i32::MIN) => Some(i64::MIN),
-        DatumRef::Date(days) => Some(i64::from(days).saturating_mul(DAY)),
-        DatumRef::Timestamp(at) => Some(at),
+    let moment = match (value, to) {
+        (DatumRef::Date(days), ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)) => {
+            Some(datetime::midnight(days)?)
+        }
+        (DatumRef::Timestamp(at), _) => Some(at),
         _ => None,
     };
     Ok(match (to, value, integer, moment) {
@@ -469,17 +423,16 @@ pub(crate) fn converted<'a>(
             scale: 0,
         }),
         (ColumnType::Float4, DatumRef::Numeric(_) | DatumRef::Number(_), ..) => {
-            DatumRef::Float4(float_of(value) as f32)
+            DatumRef::Float4(nearest(value).unwrap_or(f32::NAN))
         }
         (ColumnType::Float8, DatumRef::Numeric(_) | DatumRef::Number(_), ..) => {
             DatumRef::Float8(float_of(value))
         }
         (ColumnType::Float8, DatumRef::Float4(v), ..) => DatumRef::Float8(v.into()),
         (ColumnType::Timestamp(_), _, _, Some(at)) => DatumRef::Timestamp(at),
-        (ColumnType::TimestampTz(_), _, _, Some(at)) => DatumRef::TimestampTz(match at {
-            i64::MIN | i64::MAX => at,
-            at => at.saturating_sub(style.zone.offset_of_local(at) * 1_000_000),
-        }),
+        (ColumnType::TimestampTz(_), _, _, Some(at)) => {
+            DatumRef::TimestampTz(datetime::moment_of(at, style.zone)?)
+        }
         (ColumnType::Interval(_), DatumRef::Time(micros), ..) => {
             DatumRef::Interval(tidelog_storage::Interval {
                 micros,
@@ -487,7 +440,7 @@ pub(crate) fn converted<'a>(
             })
         }
         (ColumnType::TimeTz(_), DatumRef::Time(micros), ..) => {
-            let now = text::datetime::now_micros();
+            let now = datetime::now_micros();
             DatumRef::TimeTz(tidelog_storage::TimeTz {
                 micros,
                 west: -(style.zone.offset_at(now) as i32),
@@ -513,10 +466,14 @@ pub(crate) fn float_of(value: DatumRef<'_>) -> f64 {
     {
         return unscaled as f64 / power;
     }
+    nearest(value).unwrap_or(f64::NAN)
+}
+
+fn nearest<T: std::str::FromStr>(numeric: DatumRef<'_>) -> Option<T> {
     let mut written = String::new();
     let ty = ColumnType::Numeric(None);
-    text::write(value, ty, Style::default(), &mut written);
-    written.parse().unwrap_or(f64::NAN)
+    text::write(numeric, ty, Style::default(), &mut written);
+    written.parse().ok()
 }
 
 pub(super) fn out_of_range(ty: &str) -> SqlError {
@@ -543,7 +500,11 @@ impl Function {
         if takes_numerics && converted_args.iter().any(special::is_one) {
             return special::call(self.name, &converted_args);
         }
-        (self.eval)(env, &converted_args)
+        let value = (self.eval)(env, &converted_args)?;
+        if let Datum::Timestamp(at) | Datum::TimestampTz(at) = value {
+            datetime::in_range(Some(at))?;
+        }
+        Ok(value)
     }
 
     /// The result's type: of a numeric, with the scale that types and constants tell.
@@ -560,6 +521,7 @@ impl Function {
 
     fn field(&self, name: &str, result: ColumnType) -> Field {
         match (self.set, result.array()) {
+            _ if self.name == RECORD => output::record(name),
             // What the elements are stands in the field of their array.
             (true, Some(array)) => array.field(name, true),
             (true, None) => {

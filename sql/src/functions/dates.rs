@@ -4,7 +4,7 @@ use datafusion::common::ScalarValue;
 use tidelog_storage::{Interval, TimeTz};
 
 use super::call::dsl::*;
-use crate::text::{Zone, datetime};
+use crate::text::{Zone, datetime, is_timestamp};
 
 mod unit;
 
@@ -85,9 +85,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     // A date's is its timestamp's.
     f("date_part", &[TEXT, DATE], T::Float8, |env, args| {
         let at = match args[1] {
-            DatumRef::Date(i32::MAX) => i64::MAX,
-            DatumRef::Date(i32::MIN) => i64::MIN,
-            DatumRef::Date(days) => i64::from(days) * DAY,
+            DatumRef::Date(days) => datetime::midnight(days)?,
             other => micros(other),
         };
         date_part(env, &[args[0], DatumRef::Timestamp(at)], T::Timestamp(None))
@@ -130,7 +128,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "make_timestamptz",
         &[INT4, INT4, INT4, INT4, INT4, FLOAT8],
         T::TimestampTz(None),
-        |env, args| Ok(Datum::TimestampTz(moment(local(args)?, env.style.zone))),
+        |env, args| {
+            let at = datetime::moment_of(local(args)?, env.style.zone)?;
+            Ok(Datum::TimestampTz(at))
+        },
     )
     .stable(),
     f(
@@ -138,10 +139,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[INT4, INT4, INT4, INT4, INT4, FLOAT8, TEXT],
         T::TimestampTz(None),
         |_, args| {
-            Ok(Datum::TimestampTz(moment(
-                local(args)?,
-                zone_of_timestamp(text(args[6]))?,
-            )))
+            let zone = zone_of_timestamp(text(args[6]))?;
+            Ok(Datum::TimestampTz(datetime::moment_of(local(args)?, zone)?))
         },
     ),
     f("isfinite", &[DATE], T::Bool, |_, args| {
@@ -338,10 +337,6 @@ fn zone_of_timestamp(name: &str) -> Result<Zone, SqlError> {
     zone.ok_or_else(|| refused(format!("time zone \"{name}\" not recognized")))
 }
 
-fn moment(local: i64, zone: Zone) -> i64 {
-    local.saturating_sub(zone.offset_of_local(local) * SECOND)
-}
-
 /// The unit of this name, for a type.
 fn unit_of(name: DatumRef<'_>, ty: T) -> Result<Unit, SqlError> {
     Unit::named(text(name)).ok_or_else(|| {
@@ -373,11 +368,11 @@ fn cut_in(args: &[DatumRef<'_>], zone: Zone) -> Outcome {
     }
     let offset = zone.offset_at(at) * SECOND;
     let cut = unit
-        .cut(at + offset)
+        .cut(datetime::local_of(at, zone)?)
         .ok_or_else(|| unit_error(args[0], T::TimestampTz(None)))?;
     // Days may begin at another offset than hours in them.
     Ok(Datum::TimestampTz(match unit.is_of_days() {
-        true => moment(cut, zone),
+        true => datetime::moment_of(cut, zone)?,
         false => cut - offset,
     }))
 }
@@ -403,7 +398,8 @@ fn part(env: &Env<'_>, args: &[DatumRef<'_>], ty: T) -> Result<Part, SqlError> {
         DatumRef::Timestamp(at) => unit.of_moment(at, at, None),
         DatumRef::TimestampTz(at) => {
             let east = env.style.zone.offset_at(at);
-            unit.of_moment(at, at + east * SECOND, Some(east))
+            let local = datetime::local_of(at, env.style.zone)?;
+            unit.of_moment(at, local, Some(east))
         }
         DatumRef::Time(at) => unit.of_time(at, None),
         DatumRef::TimeTz(TimeTz { micros, west }) => unit.of_time(micros, Some(-i64::from(west))),
@@ -500,11 +496,11 @@ fn local(args: &[DatumRef<'_>]) -> Result<i64, SqlError> {
     let at = days
         .checked_mul(DAY)
         .and_then(|start| start.checked_add(clock));
-    at.ok_or_else(|| {
+    at.filter(|at| is_timestamp(*at)).ok_or_else(|| {
         SqlError::new(
             ErrorKind::DatetimeFieldOverflow,
             format!(
-                "timestamp out of range: {}-{:02}-{:02} {}:{:02}:{}",
+                "timestamp out of range: {}-{:02}-{:02} {}:{:02}:{:02}",
                 int(args[0]),
                 int(args[1]),
                 int(args[2]),

@@ -21,7 +21,7 @@ use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements, Printe
 
 use super::call as overloads;
 use crate::error::{ErrorKind, SqlError};
-use crate::json::{write_lines, write_string, write_value};
+use crate::json::{key, write_lines, write_string, write_value};
 use crate::output;
 use crate::query_memory::Made;
 use crate::text::Style;
@@ -84,6 +84,8 @@ enum Op {
     ArrayOf,
     /// Two arrays of SQL as an object (`json_object_agg`).
     ObjectOf,
+    /// A value as the text that it is as the key of an object.
+    Key,
     /// One or two arrays of SQL as an object of texts (`json_object`).
     Object,
 }
@@ -152,6 +154,7 @@ pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
     };
     let op = match (rest, name) {
         (_, "to_json" | "array_to_json") => return Some(udf(name, Op::ToJson, false, style)),
+        (_, "json_key") => Op::Key,
         (_, "json_element") => return Some(udf(name, Op::Element, false, style)),
         (_, "to_jsonb") => return Some(udf(name, Op::ToJson, true, style)),
         ("typeof", _) => Op::Typeof,
@@ -316,9 +319,8 @@ impl JsonFunction {
             (false, false) => ColumnType::Array(ElementType::Json),
         };
         match self.op {
-            Op::Get { text: true } | Op::Path { text: true } | Op::Typeof | Op::Pretty => {
-                ColumnType::Text
-            }
+            Op::Get { text: true } | Op::Path { text: true } => ColumnType::Text,
+            Op::Typeof | Op::Pretty | Op::Key => ColumnType::Text,
             Op::Contains | Op::ContainedBy | Op::Exists | Op::ExistsAny | Op::ExistsAll => {
                 ColumnType::Bool
             }
@@ -491,6 +493,7 @@ impl JsonFunction {
                 let elements = elements.strip_prefix(NEW_LINE).unwrap_or(&elements);
                 Datum::Text(format!("[{elements}]"))
             }
+            Op::Key => Datum::Text(key(args[0].value, args[0].ty, self.style)),
             Op::ObjectOf => self.object_of(&args[0], &args[1])?,
             Op::Concat => Datum::Text(edit::concat(json, args[1].text().unwrap_or_default())?),
             Op::Delete => Datum::Text(match args[1].integer() {
@@ -565,12 +568,7 @@ impl JsonFunction {
                     false => refused("null value not allowed for object key"),
                 });
             }
-            let mut key = String::new();
-            match pair[0].value {
-                // As a cast to text has it.
-                DatumRef::Bool(value) => key.push_str(if value { "true" } else { "false" }),
-                value => crate::text::write(value, pair[0].ty, self.style, &mut key),
-            }
+            let key = key(pair[0].value, pair[0].ty, self.style);
             members.push((key, self.json_of(&pair[1])?));
         }
         Ok(Datum::Text(self.written(members, "{", "}")))
@@ -732,7 +730,16 @@ impl ScalarUDFImpl for JsonFunction {
         Ok(self.result_type().arrow())
     }
 
-    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        // Of what was a row only the text is left.
+        let makes = matches!(
+            self.op,
+            Op::ToJson | Op::Element | Op::BuildObject | Op::BuildArray
+        );
+        if makes && args.arg_fields.iter().any(|field| output::is_record(field)) {
+            let what = SqlError::unsupported("json of a row that a subquery gives");
+            return Err(DataFusionError::External(Box::new(what)));
+        }
         Ok(Arc::new(self.result_type().field(&self.name, true)))
     }
 

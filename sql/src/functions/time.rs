@@ -431,9 +431,7 @@ impl Calculation {
     fn local(&self, value: DatumRef<'_>) -> Option<i64> {
         match value {
             DatumRef::Timestamp(v) | DatumRef::Time(v) => Some(v),
-            DatumRef::Date(i32::MAX) => Some(i64::MAX),
-            DatumRef::Date(i32::MIN) => Some(i64::MIN),
-            DatumRef::Date(days) => i64::from(days).checked_mul(DAY),
+            DatumRef::Date(days) => datetime::midnight(days).ok(),
             DatumRef::TimestampTz(v) => v.checked_add(self.style.zone.offset_at(v) * SECOND),
             _ => None,
         }
@@ -454,6 +452,21 @@ impl Calculation {
         if args.contains(&DatumRef::Null) {
             return Ok(Datum::Null);
         }
+        for arg in args {
+            if let DatumRef::Date(days) = arg
+                && !matches!(self.op, Op::Days | Op::MoveDays(_))
+            {
+                datetime::midnight(*days)?;
+            }
+        }
+        let value = self.calculated(args)?;
+        if let Datum::Timestamp(at) | Datum::TimestampTz(at) = value {
+            datetime::in_range(Some(at))?;
+        }
+        Ok(value)
+    }
+
+    fn calculated(&self, args: &[DatumRef<'_>]) -> std::result::Result<Datum, SqlError> {
         let endless = |value: i64| matches!(value, i64::MIN | i64::MAX);
         Ok(match (self.op, args) {
             (Op::Move(_), [moment, DatumRef::Time(micros)]) => {
@@ -618,16 +631,12 @@ impl Calculation {
                 match *moment {
                     DatumRef::TimestampTz(at) if endless(at) => Datum::Timestamp(at),
                     DatumRef::Timestamp(at) if endless(at) => Datum::TimestampTz(at),
-                    DatumRef::TimestampTz(at) => Datum::Timestamp(at + zone.offset_at(at) * SECOND),
-                    DatumRef::Timestamp(at) => {
-                        Datum::TimestampTz(at - zone.offset_of_local(at) * SECOND)
-                    }
+                    DatumRef::TimestampTz(at) => Datum::Timestamp(datetime::local_of(at, zone)?),
+                    DatumRef::Timestamp(at) => Datum::TimestampTz(datetime::moment_of(at, zone)?),
                     DatumRef::Date(_) => {
                         let at = self.local(*moment).ok_or_else(|| self.wrong())?;
-                        Datum::Timestamp(
-                            at - self.style.zone.offset_of_local(at) * SECOND
-                                + zone.offset_at(at) * SECOND,
-                        )
+                        let at = datetime::moment_of(at, self.style.zone)?;
+                        Datum::Timestamp(datetime::local_of(at, zone)?)
                     }
                     DatumRef::TimeTz(at) => {
                         let east = zone.offset_at(datetime::now_micros());

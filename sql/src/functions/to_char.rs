@@ -161,7 +161,8 @@ pub(super) fn moment(template: &str, value: DatumRef<'_>, style: Style) -> Outco
         DatumRef::TimestampTz(at) => {
             let zone = style.zone;
             let east = zone.offset_at(at);
-            parts_of(at + east * SECOND, Some((east, zone.abbreviation_at(at))))
+            let local = datetime::local_of(at, zone)?;
+            parts_of(local, Some((east, zone.abbreviation_at(at))))
         }
         DatumRef::Interval(value) => parts_of_interval(value),
         other => unreachable!("{other:?} is no time: its parameter is"),
@@ -277,7 +278,7 @@ fn float_by(value: f64, template: &str, digits: usize) -> Outcome {
         template.post = digits - whole;
     }
     let shown = format!("{:.*}", template.post, value.abs());
-    string(template.widened().write(value < 0.0, &shown))
+    string(template.widened().write(value.is_sign_negative(), &shown))
 }
 
 /// `%+.*e`, with a blank for the sign of what is positive.

@@ -261,6 +261,41 @@ pub(super) fn joined(
     )?))
 }
 
+/// The operands of `||` where one is an array of numbers and the other a number, and either are numerics: of the type that
+/// all of these have together.
+pub(super) fn beside_element(
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<(Expr, Expr)> {
+    let types = [written_type(&left, schema), written_type(&right, schema)];
+    let element = |ty: ColumnType| ty.elements().map_or(ty, ColumnType::from);
+    let common = match types {
+        [Some(l), Some(r)] if l.elements().is_some() != r.elements().is_some() => {
+            let both = [element(l), element(r)];
+            let are_numbers = both.iter().all(|ty| class(*ty) == "number");
+            let any_numeric = both.iter().any(|ty| matches!(ty, ColumnType::Numeric(_)));
+            let common = (are_numbers && any_numeric).then(|| calls::common_type(both.into_iter()));
+            common.flatten()
+        }
+        _ => None,
+    };
+    let Some(common) = common else {
+        return Ok((left, right));
+    };
+    let as_common = |operand: Expr, ty: Option<ColumnType>| match ty {
+        Some(ColumnType::Array(_)) => {
+            cast(operand, common.array().unwrap_or(common), schema, style)
+        }
+        Some(ColumnType::Shaped(_)) => {
+            cast(operand, common.shaped().unwrap_or(common), schema, style)
+        }
+        _ => cast(operand, common, schema, style),
+    };
+    Ok((as_common(left, types[0])?, as_common(right, types[1])?))
+}
+
 /// Compares arrays of which one may be of any shape by what they are sorted by; says whether it is such a comparison.
 pub(super) fn by_shape(compared: &mut BinaryExpr, schema: &DFSchema) -> bool {
     let operands = [&compared.left, &compared.right];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
@@ -17,8 +17,8 @@ use tidelog_storage::{ColumnType, ElementType};
 
 use super::comparable::{check_of_many_rows, check_operator, class};
 use super::operators::{
-    PostgresOperators, condition, external, is_null, is_open, known_type, literal_of, plain_type,
-    type_literal, type_of, type_parameter, written_type,
+    PostgresOperators, condition, external, is_null, is_open, known_type, literal_of,
+    parameter_beside, plain_type, type_literal, type_of, type_parameter, written_type,
 };
 use super::order::{has_own_order, looks_vary, sorted, sorted_by, unsigned_zero};
 use super::reg::is_named;
@@ -126,6 +126,8 @@ pub(super) fn compare(
         Operator::GtEq => BinaryOperator::GtEq,
         op => return Ok(binary_expr(left, op, right)),
     };
+    let left = parameter_beside(left, &right, schema);
+    let right = parameter_beside(right, &left, schema);
     let raw = RawBinaryExpr {
         op: written,
         left,
@@ -201,10 +203,7 @@ pub(super) fn match_types(
                 *expr = cast(expr.clone(), common, schema, style)?;
             }
             // DataFusion takes these for bytes, which a NULL of no type is not.
-            (
-                None,
-                Some(common @ (ColumnType::Numeric(None) | ColumnType::Uuid | ColumnType::Bytea)),
-            ) if is_null(expr) => {
+            (None, Some(common)) if is_null(expr) && is_bytes(&common.arrow()) => {
                 let null = ScalarValue::try_from(common.arrow())?;
                 *expr = Expr::Literal(null, None);
             }
@@ -218,7 +217,7 @@ pub(super) fn match_types(
 /// where they need not become another.
 pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<ColumnType> {
     use ColumnType::{
-        Char, Date, Float4, Float8, Int2, Int4, Int8, Numeric, Timestamp, TimestampTz,
+        Char, Date, Float4, Float8, Int2, Int4, Int8, Numeric, Time, TimeTz, Timestamp, TimestampTz,
     };
     let rank = |ty: ColumnType| {
         let order = [
@@ -231,6 +230,8 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
             Date,
             Timestamp(None),
             TimestampTz(None),
+            Time(None),
+            TimeTz(None),
         ];
         order.iter().position(|of| *of == plain_type(ty))
     };
@@ -258,6 +259,11 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
             _ => None,
         }
     })?
+}
+
+fn is_bytes(ty: &DataType) -> bool {
+    use DataType::{Binary, FixedSizeBinary, LargeBinary};
+    matches!(ty, Binary | LargeBinary | FixedSizeBinary(_))
 }
 
 fn is_numeric(ty: ColumnType) -> bool {
@@ -437,9 +443,13 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
         let ty = first.unwrap_or(ColumnType::Text);
         let types = union.inputs.iter().filter_map(|input| column_of(input, n));
         let common = common_type(types).unwrap_or(ty);
-        // A bare string keeps its length.
+        // A bare string keeps its length, and the digits that it has.
         let is_open = (union.inputs.iter()).any(|input| column_of(input, n).is_none());
-        let common = if is_open { unlimited(common) } else { common };
+        let common = match common {
+            ColumnType::Numeric(_) if is_open => ColumnType::Numeric(None),
+            common if is_open => unlimited(common),
+            common => common,
+        };
         for input in &mut union.inputs {
             match column_of(input, n) {
                 Some(own) if own == common => {}
@@ -449,7 +459,7 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
                 }
                 None => {
                     *input = with_column(input, n, |value, schema| {
-                        let value = literal_of(value, common, style)?;
+                        let value = literal_of(type_parameter(value, common), common, style)?;
                         match value.get_type(schema)?.is_null() {
                             true => cast(value, common, schema, style),
                             false => Ok(value),
@@ -554,6 +564,9 @@ pub(super) fn aggregate(
         return Err(external(SqlError::unsupported(
             "an aggregate of the outer query's columns in a subquery",
         )));
+    }
+    if let Some(filter) = call.params.filter.take() {
+        call.params.filter = Some(Box::new(condition(*filter, style)?));
     }
     check_arguments(&call, schema)?;
     let mut keys = std::mem::take(&mut call.params.order_by);
@@ -707,6 +720,7 @@ pub(super) fn as_float(value: Expr, schema: &DFSchema, style: Style) -> Result<E
         Some(ty) if ty.elements() == Some(ElementType::Numeric(None)) => {
             cast(value, ColumnType::Array(ElementType::Float8), schema, style)
         }
+        None => Ok(type_parameter(value, ColumnType::Float8)),
         _ => Ok(value),
     }
 }

@@ -744,7 +744,11 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
             Some(call(&format!("{prefix}_array_of"), vec![elements]))
         }
         (Some(key), Some(value)) if name.contains("object") => {
-            let keys = aggregate(cast(key, DataType::Text));
+            let is_open = matches!(&key, Expr::Value(value) if matches!(value.value, ast::Value::Placeholder(_)));
+            let keys = aggregate(match is_open {
+                true => cast(key, DataType::Text),
+                false => call("json_key", vec![key]),
+            });
             let values = aggregate(call(to_json, vec![value]));
             Some(call(&format!("{prefix}_object_of"), vec![keys, values]))
         }

@@ -18,8 +18,8 @@ use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, ElementType};
 
 pub(super) use literals::{
-    beside_modified, beside_number, int4, is_null, is_open, literal_of, null, small_literal,
-    type_literal, type_parameter, unmodified,
+    beside_modified, beside_number, int4, is_null, is_open, literal_of, null, parameter_beside,
+    small_literal, type_arguments, type_literal, type_parameter, unmodified,
 };
 use literals::{is_bare_string, is_integer_literal};
 
@@ -62,6 +62,7 @@ impl ExprPlanner for PostgresOperators {
         let (left, right) = vectors::beside_vector(&op, left, right, schema, self.style)?;
         let (left, right) = match op {
             BinaryOperator::StringConcat => {
+                let (left, right) = arrays::beside_element(left, right, schema, self.style)?;
                 let both = [left.clone(), right.clone()];
                 let alike = |array| numerics::beside_any(array, &both, schema, self.style);
                 (alike(left)?, alike(right)?)
@@ -434,6 +435,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) if subscripts::is_of_json(&call, schema) => {
             Transformed::yes(subscripts::element(call, schema, style)?)
         }
+        Expr::ScalarFunction(call) if subscripts::is_of_array(&call, schema) => {
+            Transformed::yes(subscripts::of_array(call, schema, style)?)
+        }
         Expr::ScalarFunction(call)
             if matches!(call.name(), functions::ASSIGNED | functions::SLICE_ASSIGNED) =>
         {
@@ -445,15 +449,24 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) => {
             let (mut call, resolved) = calls::resolved(call, schema, style)?;
             if reg::writes_names(call.name()) {
+                let is_joined = call.name() == "array_to_string";
                 for arg in &mut call.args {
-                    if let Some(ty) = type_of(arg, schema).filter(|ty| reg::is_named(*ty)) {
-                        *arg = casts::as_text(std::mem::take(arg), ty, style);
+                    match type_of(arg, schema) {
+                        Some(ty) if reg::is_named(ty) => {
+                            *arg = casts::as_text(std::mem::take(arg), ty, style);
+                        }
+                        // DataFusion would write the elements by themselves.
+                        Some(ColumnType::Array(element)) if is_joined => {
+                            *arg = casts::shown(std::mem::take(arg), element.into(), style);
+                        }
+                        _ => {}
                     }
                 }
             }
             if resolved {
                 return Ok(Transformed::yes(Expr::ScalarFunction(call)));
             }
+            type_arguments(&mut call);
             if arrays::is_of_arrays(call.name()) {
                 return Ok(Transformed::yes(arrays::call(call, schema, style)?));
             }
@@ -730,7 +743,8 @@ pub(super) fn typed_by(
     let mut known = (others.iter()).filter(|other| known_type(other, schema).is_some());
     match known.next() {
         Some(other) if is_bare_string(&value) => typed_beside(value, other, schema, style),
-        _ => Ok(value),
+        Some(other) => Ok(parameter_beside(value, other, schema)),
+        None => Ok(value),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Subscripts of jsonb: `value['key']`, `value[index]`, and assignments to what they name, also of elements of arrays.
+//! Subscripts: of arrays, which are integers, and of jsonb, `value['key']`, `value[index]`; and assignments to what they name.
 
 use std::sync::Arc;
 
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::{Expr, lit};
@@ -29,6 +29,46 @@ pub(super) fn element(mut call: ScalarFunction, schema: &DFSchema, style: Style)
         call.func = path;
     }
     Ok(Expr::ScalarFunction(call))
+}
+
+/// Whether a call is a subscript or a slice of an array, or of a name, which is one of characters.
+pub(super) fn is_of_array(call: &ScalarFunction, schema: &DFSchema) -> bool {
+    let of = call.args.first().and_then(|of| type_of(of, schema));
+    matches!(call.name(), "pg_element" | "pg_slice")
+        && of.is_some_and(|ty| ty.elements().is_some() || ty == ColumnType::Name)
+}
+
+/// Such a call, with integers as subscripts.
+pub(super) fn of_array(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let of_slice = call.name() == "pg_slice";
+    for subscript in call.args.iter_mut().skip(1) {
+        // Where a bound is left out, this stands for it.
+        if !(of_slice && matches!(subscript, Expr::Literal(ScalarValue::Boolean(_), _))) {
+            *subscript = index(std::mem::take(subscript), schema, style)?;
+        }
+    }
+    Ok(Expr::ScalarFunction(call))
+}
+
+/// A subscript as the integer that an assignment would make of it.
+fn index(subscript: Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric, Oid};
+    let subscript = literal_of(type_parameter(subscript, Int4), Int4, style)?;
+    match written_type(&subscript, schema) {
+        None | Some(Int2 | Int4) => Ok(subscript),
+        Some(Int8 | Float4 | Float8 | Numeric(_) | Oid) => {
+            let int4 = Arc::new(Int4.field("", true));
+            let cast = Cast::new_from_field(Box::new(subscript), int4);
+            Ok(casts::rewrite(cast, schema, style)?.data)
+        }
+        Some(_) => {
+            let message = "array subscript must have type integer";
+            Err(external(SqlError::new(
+                ErrorKind::DatatypeMismatch,
+                message,
+            )))
+        }
+    }
 }
 
 /// A subscript as a step of a path.
@@ -104,8 +144,10 @@ pub(super) fn assigned(call: ScalarFunction, schema: &DFSchema, style: Style) ->
         let field = Arc::new(wanted.field("", true));
         let cast = Cast::new_from_field(Box::new(value), field);
         let value = casts::rewrite(cast, schema, style)?.data;
-        let int4 = ColumnType::Int4;
-        let subscripts = args.map(|of| literal_of(type_parameter(of, int4), int4, style));
+        let subscripts = args.map(|of| match of {
+            Expr::Literal(ScalarValue::Boolean(_), _) if of_slice => Ok(of),
+            of => index(of, schema, style),
+        });
         let mut args = vec![column, value];
         args.extend(subscripts.collect::<Result<Vec<_>>>()?);
         let name = match of_slice {

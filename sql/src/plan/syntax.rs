@@ -220,9 +220,10 @@ fn placed(args: &[FunctionArg], of: &pg_proc::Function) -> Option<Vec<FunctionAr
     if all_needed { args } else { None }
 }
 
+/// What stands behind ESCAPE: a text, NULL or a parameter.
 fn escape_of(escape: ValueWithSpan) -> Expr {
-    match escape.value.into_string() {
+    match escape.value.clone().into_string() {
         Some(text) => literal(text),
-        None => literal(""),
+        None => Expr::Value(escape),
     }
 }

@@ -283,6 +283,7 @@ impl Session {
             zone: self.settings.zone(),
             intervals: self.settings.interval_style(),
             bytes: self.settings.bytes_style(),
+            floats: self.settings.float_style(),
             now: Now::at(self.work.started.timestamp_micros()),
         }
     }

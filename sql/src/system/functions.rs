@@ -20,8 +20,12 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 
+use num_bigint::{BigInt, BigUint};
+use num_traits::Signed;
+use tidelog_storage::datum::datum_at;
 use tidelog_storage::{
-    Catalog, ColumnType, Datum, ElementType, IntervalModifier, PartitionSet, RegType, Store,
+    Catalog, ColumnType, Datum, DatumRef, ElementType, IntervalModifier, PartitionSet, RegType,
+    Store,
 };
 
 use super::pg_depend::PG_CLASS;
@@ -35,6 +39,7 @@ use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output;
 use crate::parse::identifier;
+use crate::text::{self, Style};
 use crate::types;
 
 /// What the functions of one statement know.
@@ -166,22 +171,48 @@ fn size_of(store: &Store, of: Measured) -> Result<i64> {
     Ok(i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
+/// The size that an argument says, which may be a numeric with a fraction; `None` for NULL.
+fn size_shown(args: &[ScalarValue]) -> Result<Option<String>> {
+    let Some(value) = args.first().filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let array = value.to_array()?;
+    let number @ (DatumRef::Numeric(_) | DatumRef::Number(_)) =
+        datum_at(&array, 0).unwrap_or(DatumRef::Null)
+    else {
+        return Ok(oid(args, 0).map(|bytes| size_pretty(bytes.into())));
+    };
+    let mut written = String::new();
+    let ty = ColumnType::Numeric(None);
+    text::write(number, ty, Style::default(), &mut written);
+    let whole = written.split('.').next().unwrap_or_default();
+    Ok(Some(match whole.parse::<BigInt>() {
+        Ok(bytes) if bytes.magnitude() >= &BigUint::from(UNIT_MAX) => size_pretty(bytes),
+        // Also what is no number or infinite.
+        _ => format!("{written} bytes"),
+    }))
+}
+
+/// What is less is said in this unit.
+const UNIT_MAX: u32 = 10 * 1024;
+
 /// After pg_size_pretty in PostgreSQL's dbsize.c: the unit changes at ten thousand, with halves rounded up.
-fn size_pretty(bytes: i64) -> String {
-    let mut size = i128::from(bytes);
-    let limit = 10 * 1024;
+fn size_pretty(bytes: BigInt) -> String {
+    let mut size = bytes;
+    let limit = BigInt::from(UNIT_MAX);
     if size.abs() < limit {
         return format!("{size} bytes");
     }
     // One more bit than a kilobyte's, for rounding at the end.
-    size >>= 9;
+    size /= 1 << 9;
+    let half = |size: &BigInt| (size + size.signum()) / 2;
     for unit in ["kB", "MB", "GB", "TB"] {
-        if size.abs() < limit * 2 - 1 {
-            return format!("{} {unit}", (size + size.signum()) / 2);
+        if size.abs() < &limit * 2 - 1 {
+            return format!("{} {unit}", half(&size));
         }
-        size >>= 10;
+        size /= 1 << 10;
     }
-    format!("{} PB", (size + size.signum()) / 2)
+    format!("{} PB", half(&size))
 }
 
 fn error(kind: ErrorKind, message: String) -> DataFusionError {

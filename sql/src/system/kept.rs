@@ -42,7 +42,8 @@ impl Kept {
 
 /// The rows of a relation in a scope.
 pub(super) fn batch(relation: &SystemRelation, scope: &Scope) -> Result<RecordBatch> {
-    let of_catalog = relation.schema != "tidelog";
+    // Sequences go on without the catalog.
+    let of_catalog = relation.schema != "tidelog" && relation.name != "pg_sequences";
     let is_same = |kept: &Kept| of_catalog && kept.is_of(relation, scope);
     if let Some(kept) = KEPT.lock().iter().find(|kept| is_same(kept)) {
         return Ok(kept.rows.clone());

@@ -8,11 +8,12 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use tidelog_storage::{SequenceDef, SequenceError, StorageError};
+use tidelog_storage::{Datum, SequenceDef, SequenceError, SequenceState, StorageError, Store};
 
+use super::Named;
 use crate::provider::{Scope, blocking};
 
 /// The relation that a sequence is.
@@ -36,6 +37,27 @@ impl SequenceRelation {
     }
 }
 
+fn stands(store: &Store, sequence: &SequenceDef) -> Result<SequenceState, StorageError> {
+    store.sequence_state(sequence).map_err(|error| match error {
+        SequenceError::Storage(error) => error,
+        other => StorageError::Corrupt(other.to_string()),
+    })
+}
+
+/// The rows of pg_sequences with the values that the sequences gave last, if they gave any.
+pub(super) fn with_last_values(
+    mut rows: Vec<Named>,
+    scope: &Scope,
+) -> Result<Vec<Named>, StorageError> {
+    let sequences = scope.snapshot.catalog().sequences.values();
+    for (row, sequence) in rows.iter_mut().zip(sequences) {
+        let stands = self::stands(&scope.store, sequence)?;
+        let last = stands.called.then_some(stands.value);
+        row.extend(last.map(|value| ("last_value", Datum::Int8(value))));
+    }
+    Ok(rows)
+}
+
 #[async_trait]
 impl TableProvider for SequenceRelation {
     fn schema(&self) -> SchemaRef {
@@ -52,7 +74,7 @@ impl TableProvider for SequenceRelation {
         projection: Option<&Vec<usize>>,
         _: &[Expr],
         _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
         let scope = state.config().get_extension::<Scope>().ok_or_else(|| {
             DataFusionError::Internal(
                 "a scan was planned without the scope of a statement".to_string(),
@@ -60,13 +82,7 @@ impl TableProvider for SequenceRelation {
         })?;
         let sequence = self.sequence.clone();
         // As in PostgreSQL, no snapshot tells of another moment than the present one.
-        let stands = blocking(move || {
-            (scope.store.sequence_state(&sequence)).map_err(|error| match error {
-                SequenceError::Storage(error) => error,
-                other => StorageError::Corrupt(other.to_string()),
-            })
-        })
-        .await?;
+        let stands = blocking(move || self::stands(&scope.store, &sequence)).await?;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(vec![stands.value])),
             Arc::new(Int64Array::from(vec![0])),

@@ -33,6 +33,44 @@ pub fn is_timestamp(micros: i64) -> bool {
     (TIMESTAMP_DAYS_MIN * DAY..i64::MAX).contains(&micros)
 }
 
+/// When a date begins, in microseconds from 1970; 22008 where timestamps do not reach.
+pub(crate) fn midnight(days: i32) -> Result<i64, SqlError> {
+    let at = match days {
+        i32::MAX => return Ok(i64::MAX),
+        i32::MIN => return Ok(i64::MIN),
+        days => i64::from(days).checked_mul(DAY),
+    };
+    at.filter(|at| is_timestamp(*at)).ok_or_else(|| {
+        let message = "date out of range for timestamp";
+        SqlError::new(ErrorKind::DatetimeFieldOverflow, message)
+    })
+}
+
+/// A timestamp that was calculated; 22008 for `None`, and where none can be.
+pub(crate) fn in_range(at: Option<i64>) -> Result<i64, SqlError> {
+    let is_one = |at: &i64| matches!(*at, i64::MIN | i64::MAX) || is_timestamp(*at);
+    at.filter(is_one).ok_or_else(|| {
+        let message = "timestamp out of range";
+        SqlError::new(ErrorKind::DatetimeFieldOverflow, message)
+    })
+}
+
+/// When a zone's clocks show this.
+pub(crate) fn moment_of(local: i64, zone: Zone) -> Result<i64, SqlError> {
+    match local {
+        i64::MIN | i64::MAX => Ok(local),
+        local => in_range(local.checked_sub(zone.offset_of_local(local) * SECOND)),
+    }
+}
+
+/// What a zone's clocks show at a moment.
+pub(crate) fn local_of(at: i64, zone: Zone) -> Result<i64, SqlError> {
+    match at {
+        i64::MIN | i64::MAX => Ok(at),
+        at => in_range(at.checked_add(zone.offset_at(at) * SECOND)),
+    }
+}
+
 pub(super) fn date(text: &str, style: Style) -> Result<i32, SqlError> {
     match read(ColumnType::Date, text, style)? {
         Moment::Infinity => Ok(i32::MAX),

@@ -7,7 +7,7 @@ use num_bigint::{BigInt, Sign};
 use tidelog_storage::datum::{NUMBER_SCALE_MAX, NUMBER_WHOLE_MAX, Number, Numeric};
 use tidelog_storage::{ColumnType, Datum};
 
-use super::{is_space, syntax};
+use super::{FloatStyle, is_space, syntax};
 use crate::error::{ErrorKind, SqlError, field_limit};
 use crate::functions::decimal::Decimal;
 use crate::types;
@@ -68,20 +68,104 @@ fn in_range(ty: ColumnType, text: &str, infinite: bool, zero: bool) -> Result<()
 const FLOAT4_FIXED_MAX: i32 = 6;
 const FLOAT8_FIXED_MAX: i32 = 15;
 
-pub(super) fn write_float4(value: f32, out: &mut String) {
-    if value.is_finite() {
-        write_shortest(&format!("{value:e}"), FLOAT4_FIXED_MAX, out);
-    } else {
-        write_special(f64::from(value), out);
+/// How many digits a float has for certain.
+const FLOAT4_DIGITS: u8 = 6;
+const FLOAT8_DIGITS: u8 = 15;
+
+pub(super) fn write_float4(value: f32, style: FloatStyle, out: &mut String) {
+    match style {
+        _ if !value.is_finite() => write_special(f64::from(value), out),
+        FloatStyle::Rounded(less) => {
+            write_rounded(value.into(), FLOAT4_DIGITS.saturating_sub(less), out);
+        }
+        FloatStyle::Shortest => {
+            let bits = value.to_bits();
+            let (mantissa, exponent) =
+                ((bits & 0x7f_ffff) | 0x80_0000, ((bits >> 23) & 0xff) as i32);
+            let binary = (u64::from(mantissa), exponent - 150);
+            let shortest = unambiguous(format!("{value:e}"), binary, |digits| {
+                format!("{value:.digits$e}")
+            });
+            write_scientific(&shortest, FLOAT4_FIXED_MAX, out);
+        }
     }
 }
 
-pub(super) fn write_float8(value: f64, out: &mut String) {
-    if value.is_finite() {
-        write_shortest(&format!("{value:e}"), FLOAT8_FIXED_MAX, out);
-    } else {
-        write_special(value, out);
+pub(super) fn write_float8(value: f64, style: FloatStyle, out: &mut String) {
+    match style {
+        _ if !value.is_finite() => write_special(value, out),
+        FloatStyle::Rounded(less) => {
+            write_rounded(value, FLOAT8_DIGITS.saturating_sub(less), out);
+        }
+        FloatStyle::Shortest => {
+            let bits = value.to_bits();
+            let exponent = ((bits >> 52) & 0x7ff) as i32;
+            let binary = ((bits & ((1 << 52) - 1)) | (1 << 52), exponent - 1075);
+            let shortest = unambiguous(format!("{value:e}"), binary, |digits| {
+                format!("{value:.digits$e}")
+            });
+            write_scientific(&shortest, FLOAT8_FIXED_MAX, out);
+        }
     }
+}
+
+/// The shortest text of a float as Ryu finds it without STRICTLY_SHORTEST, in PostgreSQL's d2s.c: not one that lies just between
+/// the float and the next, which readers differ in, and of two that are as near the even one. `mantissa` and `power`, of two,
+/// are what the float is made of, `rounded` its text with so many digits behind the point.
+fn unambiguous(
+    shortest: String,
+    (mantissa, power): (u64, i32),
+    rounded: impl Fn(usize) -> String,
+) -> String {
+    let (number, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let digits = number.bytes().filter(u8::is_ascii_digit).count();
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    // Only of large numbers is the middle between two as short as that.
+    if power > 0 {
+        if mantissa % 2 != 0 || !is_between(&shortest, mantissa, power) {
+            return shortest;
+        }
+        let longer = (digits..=17).map(rounded);
+        let mut longer = longer.filter(|text| !is_between(text, mantissa, power));
+        return longer.next().unwrap_or(shortest);
+    }
+    // Two are as near where one more digit, a 5, says all of the float.
+    let fraction = i64::try_from(digits).unwrap_or(0) - 1 - i64::from(exponent);
+    let odd_power = i64::from(power) + i64::from(mantissa.trailing_zeros());
+    match fraction > 0 && odd_power == -(fraction + 1) && !mantissa.is_power_of_two() {
+        true => rounded(digits - 1),
+        false => shortest,
+    }
+}
+
+/// Whether a number in scientific notation, which is a whole one, is just between a float and one beside it.
+fn is_between(text: &str, mantissa: u64, power: i32) -> bool {
+    let (number, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let number = number.trim_start_matches('-');
+    let behind = number.split_once('.').map_or(0, |(_, behind)| behind.len());
+    let digits: u64 = number.replace('.', "").parse().unwrap_or(0);
+    let zeros = exponent.parse::<i32>().unwrap_or(0) - i32::try_from(behind).unwrap_or(0);
+    // In both the odd factor and the power of two are compared, and more than 27 zeros have too large an odd one.
+    let Ok(zeros @ 0..=27) = u32::try_from(zeros) else {
+        return false;
+    };
+    let twos = digits.trailing_zeros();
+    let odd = u128::from(digits >> twos.min(63)) * 5_u128.pow(zeros);
+    let (below, above) = (2 * u128::from(mantissa) - 1, 2 * u128::from(mantissa) + 1);
+    (odd == below || odd == above) && i64::from(twos + zeros) == i64::from(power - 1)
+}
+
+/// As `%.*g` in C, with so many digits.
+fn write_rounded(value: f64, digits: u8, out: &mut String) {
+    let digits = usize::from(digits.max(1));
+    let written = format!("{value:.*e}", digits - 1);
+    let (mantissa, exponent) = written.split_once('e').unwrap_or((&written, "0"));
+    let mantissa = match mantissa.contains('.') {
+        true => mantissa.trim_end_matches('0').trim_end_matches('.'),
+        false => mantissa,
+    };
+    let fixed_max = i32::try_from(digits).unwrap_or(i32::MAX);
+    write_scientific(&format!("{mantissa}e{exponent}"), fixed_max, out);
 }
 
 fn write_special(value: f64, out: &mut String) {
@@ -93,7 +177,7 @@ fn write_special(value: f64, out: &mut String) {
 }
 
 /// Writes what Rust's `{:e}` gives, as in `-1.25e-7`, in PostgreSQL's way.
-fn write_shortest(scientific: &str, fixed_max: i32, out: &mut String) {
+fn write_scientific(scientific: &str, fixed_max: i32, out: &mut String) {
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (sign, mantissa) = match mantissa.strip_prefix('-') {

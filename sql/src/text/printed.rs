@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tidelog_storage::{ColumnType, PrintedType};
 
-use super::{hstore, is_space, number};
+use super::{FloatStyle, hstore, is_space, number};
 use crate::error::{ErrorKind, SqlError};
 use crate::jsonpath;
 
@@ -276,9 +276,9 @@ pub fn points(text: &str) -> Option<(bool, Vec<(f64, f64)>)> {
 /// A point as PostgreSQL prints it.
 pub fn shown_point((x, y): (f64, f64)) -> String {
     let mut out = String::from("(");
-    number::write_float8(x, &mut out);
+    number::write_float8(x, FloatStyle::Shortest, &mut out);
     out.push(',');
-    number::write_float8(y, &mut out);
+    number::write_float8(y, FloatStyle::Shortest, &mut out);
     out.push(')');
     out
 }

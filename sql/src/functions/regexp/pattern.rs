@@ -212,6 +212,9 @@ struct Translator<'a> {
     before: Before,
     /// Whether the first quantifier is greedy.
     greedy: Option<bool>,
+    /// The same before each open parenthesis, and before the one that was just closed.
+    opened: Vec<Option<bool>>,
+    closed: Option<Option<bool>>,
     branches: bool,
 }
 
@@ -224,6 +227,8 @@ impl<'a> Translator<'a> {
             depth: 0,
             before: Before::Nothing,
             greedy: None,
+            opened: Vec::new(),
+            closed: None,
             branches: false,
         };
         this.director()?;
@@ -289,6 +294,7 @@ impl<'a> Translator<'a> {
     fn atom(&mut self, translated: &str) {
         self.out.push_str(translated);
         self.before = Before::Atom;
+        self.closed = None;
     }
 
     fn constraint(&mut self, translated: &str) {
@@ -317,6 +323,7 @@ impl<'a> Translator<'a> {
                     }
                     self.depth -= 1;
                     self.atom(")");
+                    self.closed = self.opened.pop();
                 }
                 '|' => {
                     self.branches |= self.depth == 0;
@@ -368,6 +375,7 @@ impl<'a> Translator<'a> {
             }
         }
         self.depth += 1;
+        self.opened.push(self.greedy);
         let opened = match self.eat("?:") {
             true => "(?:",
             false if self.rest.starts_with('?') => {
@@ -388,7 +396,9 @@ impl<'a> Translator<'a> {
         if !greedy {
             self.out.push('?');
         }
-        self.greedy.get_or_insert(greedy);
+        // Of a group that is quantified, how it is counts, not what is in it.
+        let before = self.closed.take().unwrap_or(self.greedy);
+        self.greedy = before.or(Some(greedy));
         self.before = Before::Quantifier;
         Ok(())
     }
@@ -403,6 +413,7 @@ impl<'a> Translator<'a> {
             Ok(count) if count <= 255 => Ok(count),
             _ => Err(invalid("invalid repetition count(s)")),
         };
+        let is_fixed = !inner.contains(',');
         let (least, most) = match inner.split_once(',') {
             None => (count(inner)?, Some(count(inner)?)),
             Some((least, "")) => (count(least)?, None),
@@ -412,10 +423,10 @@ impl<'a> Translator<'a> {
             return Err(invalid("invalid repetition count(s)"));
         }
         self.rest = rest;
-        // A fixed count has no greediness of its own.
+        // A fixed count, which `{1,1}` is not, has no greediness of its own.
         let greedy = self.greedy;
         self.quantifier(&format!("{{{inner}}}"))?;
-        if most == Some(least) {
+        if is_fixed {
             self.greedy = greedy;
         }
         Ok(())
@@ -629,6 +640,11 @@ mod tests {
         assert_eq!(found("(ab?)(bc)?", "abc"), some(&["abc", "a", "bc"]));
         assert_eq!(found("Y*?([0-9]{1,3})", "XY1234Z"), some(&["Y1", "1"]));
         assert_eq!(found("Y*([0-9]{1,3})", "XY1234Z"), some(&["Y123", "123"]));
+        assert_eq!(
+            found("(?:(.*?)(\\d+)(.*)){1,1}", "abc01234xyz"),
+            some(&["abc01234xyz", "abc", "01234", "xyz"])
+        );
+        assert_eq!(found("(?:(b*)c){1,1}?b*", "bcbb"), some(&["bc", "b"]));
         assert_eq!(found("x", "abc"), Vec::new());
         assert_eq!(found("b", "äb"), some(&["b"]));
     }

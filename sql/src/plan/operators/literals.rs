@@ -1,6 +1,9 @@
 //! Literals and parameters whose type is still open: the types that they get beside others.
 
+use datafusion::logical_expr::expr::ScalarFunction;
+
 use super::*;
+use crate::system::pg_proc;
 
 /// Whether an operand's type is left open: a bare string or an untyped parameter.
 pub(in crate::plan) fn is_open(expr: &Expr) -> bool {
@@ -47,6 +50,37 @@ pub(in crate::plan) fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
             Placeholder::new_with_field(id, Some(Arc::new(ty.field("", true)))),
         ),
         other => other,
+    }
+}
+
+/// A parameter without a type becomes one of the type of what is beside it.
+pub(in crate::plan) fn parameter_beside(expr: Expr, other: &Expr, schema: &DFSchema) -> Expr {
+    match written_type(other, schema) {
+        Some(ColumnType::Shaped(element)) => type_parameter(expr, ColumnType::Array(element)),
+        Some(ty) if !reg::is_named(ty) => type_parameter(expr, plain_type(ty)),
+        _ => expr,
+    }
+}
+
+/// Types the parameters of a call by what all of PostgreSQL's functions of its name and number of arguments take there.
+pub(in crate::plan) fn type_arguments(call: &mut ScalarFunction) {
+    let is_untyped = |expr: &Expr| matches!(expr, Expr::Placeholder(of) if of.field.is_none());
+    if !call.args.iter().any(is_untyped) {
+        return;
+    }
+    let count = call.args.len();
+    let of_name = pg_proc::functions(call.func.name()).into_iter();
+    let of_name = of_name.filter(|of| of.argument_types.len() == count);
+    let overloads: Vec<&[i64]> = of_name.map(|of| of.argument_types.as_slice()).collect();
+    let Some(first) = overloads.first() else {
+        return;
+    };
+    for (at, arg) in call.args.iter_mut().enumerate() {
+        let alike = overloads.iter().all(|of| of[at] == first[at]);
+        let ty = u32::try_from(first[at]).ok().and_then(types::built_in);
+        if let Some(ty) = ty.filter(|_| alike) {
+            *arg = type_parameter(std::mem::take(arg), ty);
+        }
     }
 }
 

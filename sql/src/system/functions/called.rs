@@ -361,7 +361,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             Ok(ScalarValue::from(size_of(&known.store, Measured::All)?))
         }),
         "pg_size_pretty" => (DataType::Utf8, |_, args| {
-            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |bytes| text(size_pretty(bytes))))
+            Ok(ScalarValue::Utf8(size_shown(args)?))
         }),
         "getdatabaseencoding" | "pg_client_encoding" => {
             (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8")))
