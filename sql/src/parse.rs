@@ -54,7 +54,7 @@ use crate::locking::clause::push_down;
 use crate::locking::inside;
 use crate::subscribe::Begin;
 use cursor::{parse_close, parse_declare, parse_fetch};
-use listen::parse_listen;
+use listen::{check_channel, parse_listen};
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
     check_names, join_constants, order_sequence_options, plain_quantified, reset_as_set,
@@ -317,6 +317,9 @@ fn parse_one(
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
     };
+    if matches!(word(0).as_str(), "LISTEN" | "UNLISTEN" | "NOTIFY") {
+        check_channel(&tokens).map_err(|error| syntax_error(sql, error))?;
+    }
     let definition = match word(0).as_str() {
         "ALTER" => define::parse_alter(sql, &tokens)?,
         _ => absent.map(Definition::Absent),
