@@ -183,8 +183,8 @@ describe("query", () => {
   test("takes arrays of whatever JavaScript has", async () => {
     const client = server.client();
     const { rows } = await client.query(
-      "SELECT $1::int8[] AS big, $2::float8[] AS f, $3::bytea[] AS b, $4::timestamptz[] AS t, $5::jsonb AS j",
-      [[1n, 2n ** 62n], [NaN, 0.5, null], [new Uint8Array([7])], [new Date(8.64e15)], { a: 1n }],
+      "SELECT $1::int8[] AS big, $2::float8[] AS f, $3::bytea[] AS b, $4::timestamptz[] AS t, $5::jsonb AS j, $6::int[] AS n",
+      [[1n, 2n ** 62n], [NaN, 0.5, null], [new Uint8Array([7])], [new Date(8.64e15)], { a: 1n }, [[1, 2], [3, 4]]],
     );
     expect(rows).toEqual([
       {
@@ -193,10 +193,17 @@ describe("query", () => {
         b: ["\\x07"],
         t: ["275760-09-13T00:00:00+00:00"],
         j: { a: "1" },
+        n: [[1, 2], [3, 4]],
       },
     ]);
     const found = await client.query("SELECT count(*)::int4 AS n FROM generate_series(1, 9) g WHERE g = ANY($1)", [[1n, 5n]]);
     expect(found.rows).toEqual([{ n: 2 }]);
+  });
+
+  test("with a wrong number of parameters is no trouble of the connection", async () => {
+    const client = server.client();
+    await expect(client.query("SELECT $1::int", [])).rejects.toMatchObject({ name: "StatementError", code: "42601" });
+    await expect(client.query("SELECT 1", [1])).rejects.toMatchObject({ name: "StatementError", code: "42601" });
   });
 
   test("is cancelled by its signal", async () => {
