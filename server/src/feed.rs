@@ -130,6 +130,7 @@ impl Feeds {
             in_transaction: false,
             ended: false,
             failed: None,
+            void: None,
         }
     }
 }
@@ -149,12 +150,30 @@ pub(crate) struct Feed {
     ended: bool,
     /// Why it cannot go on.
     failed: Option<Box<SqlError>>,
+    /// Why it began again, when that is not told yet.
+    void: Option<Box<str>>,
+}
+
+/// Why a reader cannot go on from where it is.
+enum Missed {
+    /// Changes up to this Seq are gone.
+    Changes(Seq),
+    /// All rows went, or were written anew.
+    Rows,
+    /// What it has read looks otherwise now.
+    Look,
 }
 
 impl Feed {
     /// The statement that it was made from.
     pub(crate) fn plan(&self) -> &SubscribePlan {
         &self.plan
+    }
+
+    /// Why it has begun again.
+    pub(crate) fn why_void(&mut self) -> SqlError {
+        let message = self.void.take().unwrap_or_default();
+        SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message)
     }
 
     /// What all feeds come from.
@@ -191,6 +210,9 @@ impl Feed {
     }
 
     async fn known_inner(&mut self, fresh: Seq) -> Result<AtHand, SqlError> {
+        if std::mem::take(&mut self.plan.altered) {
+            return Box::pin(self.start_over(Missed::Look)).await;
+        }
         loop {
             if let Some(snapshot) = &mut self.plan.snapshot {
                 let rows = snapshot.next().await.transpose()?;
@@ -240,16 +262,16 @@ impl Feed {
                     continue;
                 }
                 Err(SubscriptionError::CatalogChanged { .. } | SubscriptionError::TableGone) => {
-                    let position = self.tail.position();
-                    match self.plan.renew(position)? {
+                    match self.plan.renew()? {
                         Renewed::GoesOn => {
+                            let position = self.tail.position();
                             self.tail = tail(&self.feeds, &self.plan, position);
                             continue;
                         }
-                        Renewed::StartsOver => None,
+                        Renewed::StartsOver => Missed::Rows,
                     }
                 }
-                Err(SubscriptionError::Trimmed { oldest }) => Some(oldest),
+                Err(SubscriptionError::Trimmed { oldest }) => Missed::Changes(oldest),
                 Err(error) => return Err(sql_error(error)),
             };
             return Box::pin(self.start_over(missed)).await;
@@ -323,22 +345,24 @@ impl Feed {
         (!kept.is_empty()).then(|| Arc::new(Stretch::new(kept, Seq::ZERO, up_to)))
     }
 
-    /// Changes were missed, up to `oldest` or with the data that they were of: begins again, if the reader wants that.
-    async fn start_over(&mut self, oldest: Option<Seq>) -> Result<AtHand, SqlError> {
+    /// The reader cannot go on: begins again, if it wants that.
+    async fn start_over(&mut self, missed: Missed) -> Result<AtHand, SqlError> {
         let position = self.tail.position();
+        let table = &self.plan.subject.table;
+        let name = format!("\"{}.{}\"", table.schema, table.name);
+        let message = match missed {
+            Missed::Changes(oldest) => {
+                format!("the changes of table {name} up to {oldest} are no longer kept")
+            }
+            Missed::Rows => format!("table {name} was truncated or rewritten"),
+            Missed::Look => format!("table {name} was altered"),
+        };
         if !self.plan.options.catch_up {
-            let table = &self.plan.subject.table;
-            let name = format!("\"{}.{}\"", table.schema, table.name);
-            let message = match oldest {
-                Some(oldest) => {
-                    format!("the changes of table {name} up to {oldest} are no longer kept")
-                }
-                None => format!("table {name} was truncated or rewritten"),
-            };
             let hint = "Read the table again and subscribe to what comes after.";
             return Err(SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint));
         }
         self.begin_again(false).await?;
+        self.void = Some(message.into());
         Ok(AtHand::Part(self.mark(Mark::Reset, position)))
     }
 

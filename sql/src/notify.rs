@@ -123,8 +123,8 @@ pub(crate) enum ChannelChange {
 pub enum ChannelEvent {
     /// It listens to a channel, if it did not before.
     Listen(Box<ListenTarget>),
-    /// It does not listen to this channel any more, or to none.
-    Unlisten(Option<String>),
+    /// It does not listen to this channel any more.
+    Unlisten(String),
 }
 
 /// What LISTEN follows.

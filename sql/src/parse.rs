@@ -56,7 +56,7 @@ use crate::locking::clause::push_down;
 use crate::locking::inside;
 use crate::subscribe::Begin;
 use cursor::{parse_close, parse_declare, parse_fetch};
-use listen::parse_listen;
+use listen::{check_channel, parse_listen};
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
     check_names, join_constants, name_units, order_sequence_options, plain_quantified,
@@ -321,6 +321,9 @@ fn parse_one(
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
     };
+    if matches!(word(0).as_str(), "LISTEN" | "UNLISTEN" | "NOTIFY") {
+        check_channel(&tokens).map_err(|error| syntax_error(sql, error))?;
+    }
     let definition = match word(0).as_str() {
         "ALTER" => define::parse_alter(sql, &tokens)?,
         _ => absent.map(Definition::Absent),

@@ -53,6 +53,8 @@ pub struct SubscribePlan {
     pub after: Seq,
     /// Whether the reader named it.
     pub resumed: bool,
+    /// Whether the table has become another since then, so that what the reader has is void.
+    pub altered: bool,
     /// The options, but for `from`.
     pub options: Arc<SubscribeOptions>,
     /// How lines are written when it was wrapped in COPY (…) TO STDOUT.
@@ -297,8 +299,8 @@ impl SubscribePlan {
         Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
     }
 
-    /// Goes on with the catalog as it is now, or says why it cannot. `position` is how far it has come.
-    pub fn renew(&mut self, position: Seq) -> Result<Renewed, SqlError> {
+    /// Goes on with the catalog as it is now, or says why it cannot.
+    pub fn renew(&mut self) -> Result<Renewed, SqlError> {
         let session = self.session.grow();
         let catalog = session.committed_catalog();
         self.check_access(&session, &catalog)?;
@@ -314,17 +316,19 @@ impl SubscribePlan {
             self.catalog_version = catalog.version;
             return Ok(Renewed::GoesOn);
         }
+        // Its feed goes on from there only for who has read all of it as it is now.
         let hint = match table.id == before.id {
-            true => format!("Subscribe again with OPTIONS (from = '{position}') to miss nothing."),
-            // Its feed begins there.
-            false => "Read the table again and subscribe to what comes after: its rows were written anew.".to_string(),
+            true => "Read the table again and subscribe to what comes after.",
+            false => {
+                "Read the table again and subscribe to what comes after: its rows were written anew."
+            }
         };
         let altered = |detail: String| {
             let message =
                 format!("table {name} was altered, the subscription cannot go on with its columns");
             SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message)
                 .detail(detail)
-                .hint(hint.clone())
+                .hint(hint)
         };
         let planned = (self.plan_again(&session, &catalog, false))
             .map_err(|error| altered(format!("{}.", error.message)))?;
@@ -572,6 +576,13 @@ impl Session {
             return Err(SqlError::new(ErrorKind::InvalidParameterValue, message)
                 .detail(format!("The newest Seq is {visible}.")));
         }
+        // Who comes from zero has nothing.
+        let altered = match from.filter(|from| *from > Seq::ZERO) {
+            Some(from) => (scope.snapshot.history(planned.subject.table.id))
+                .map_err(SqlError::from)?
+                .is_some_and(|history| from < history.altered && history.created <= from),
+            None => false,
+        };
         let snapshot = match from.is_none() && options.snapshot {
             true => Some(session.run(planned.snapshot_plan, scope, &[], &[]).await?),
             false => None,
@@ -583,6 +594,7 @@ impl Session {
             snapshot,
             after,
             resumed: from.is_some(),
+            altered,
             options: self.subjects().share_options(options),
             copy,
             session: Box::new(self.seed()),

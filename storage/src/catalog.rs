@@ -393,6 +393,20 @@ pub struct Materialized {
 }
 
 impl TableDef {
+    /// Whether who has read all of the other, of the same rows, has what a reader of this one gets: under the same name, in
+    /// the same columns, told apart by the same key.
+    pub(crate) fn looks_like(&self, other: &TableDef) -> bool {
+        let columns = |of: &TableDef| {
+            let columns = of.columns.iter();
+            columns
+                .map(|column| (column.id, column.ty, column.name.clone()))
+                .collect::<Vec<_>>()
+        };
+        (&self.schema, &self.name, &self.primary_key)
+            == (&other.schema, &other.name, &other.primary_key)
+            && columns(self) == columns(other)
+    }
+
     /// A new table of these columns, whose ids count from 1, without keys.
     pub fn new(
         id: TableId,

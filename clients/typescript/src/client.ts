@@ -1,11 +1,11 @@
 import type { AuthProvider } from "./auth.js";
 import { Connection, type ConnectionOptions, type Status } from "./connection.js";
-import type { TidelogError } from "./errors.js";
+import { ConnectionError, TidelogError } from "./errors.js";
 import { LiveRows } from "./live.js";
 import { query, type QueryOptions, type QueryResult, Turnstile } from "./query.js";
 import { SeqId } from "./seq.js";
 import { type ChangeBatch, type SubscribeOptions, Subscription } from "./subscription.js";
-import type { Param } from "./values.js";
+import { checkText, encodeParams, type Param } from "./values.js";
 
 export interface ClientOptions extends Omit<ConnectionOptions, "authProvider"> {
   /** Where the server's HTTP is: `http://127.0.0.1:8080`. */
@@ -64,7 +64,8 @@ export class Client {
   /**
    * Runs one statement, `$1`, `$2`, … being the parameters. bigint and numeric come as strings. Waits for a connection,
    * at most `connectTimeoutMs`: then a `ConnectionError` with code 08001 says why there is none. When it is lost after
-   * the statement was sent, one with code 08007 says that nobody knows whether it took effect.
+   * the statement was sent, one with code 08007 says that nobody knows whether it took effect. A parameter that cannot
+   * be sent is a `DataError`.
    */
   async query<Row = Record<string, unknown>>(
     sql: string,
@@ -72,9 +73,11 @@ export class Client {
     options: QueryOptions = {},
   ): Promise<QueryResult<Row>> {
     const asked = Date.now();
+    checkText(sql);
+    const encoded = encodeParams(params);
     await this.#turnstile.enter(options.signal);
     try {
-      return await query<Row>(this.#connection, sql, params, options, asked);
+      return await query<Row>(this.#connection, sql, encoded, options, asked);
     } finally {
       this.#turnstile.leave();
     }
@@ -110,22 +113,36 @@ export class Client {
     onBatch: (batch: ChangeBatch<Row>) => void | Promise<void>,
     options: SubscribeOptions = {},
   ): () => void {
-    const { signal } = options;
+    const { signal, onError } = options;
     if (signal?.aborted) return () => {};
     let subscription: Subscription<Row> | undefined;
     const { last_rows } = options;
     if (last_rows !== undefined && !(Number.isSafeInteger(last_rows) && last_rows >= 0)) {
       throw new TypeError("last_rows is a number of rows");
     }
-    this.#connection.join((id) => {
-      subscription = new Subscription<Row>(this.#connection, id, statement(sql), options, onBatch);
-      return subscription;
-    });
+    let ended = false;
     const end = (): void => {
+      ended = true;
       signal?.removeEventListener("abort", end);
       subscription?.end();
     };
     signal?.addEventListener("abort", end);
+    try {
+      checkText(sql);
+      const params = encodeParams(options.params ?? []);
+      this.#connection.join((id) => {
+        subscription = new Subscription<Row>(this.#connection, id, statement(sql), params, options, onBatch);
+        return subscription;
+      });
+    } catch (error) {
+      if (!(error instanceof TidelogError) || error instanceof ConnectionError) throw error;
+      // Later and to its handler, as what the server says.
+      queueMicrotask(() => {
+        if (ended) return;
+        if (!onError) throw error;
+        onError(error);
+      });
+    }
     return end;
   }
 
@@ -138,7 +155,28 @@ export class Client {
 /** The SUBSCRIBE that a live query means. `last_rows` and `from` travel beside it. */
 function statement(sql: string): string {
   const bare = sql.trim().replace(/;$/, "");
-  return /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare}\n)`;
+  return /^subscribe\b/i.test(bare.slice(comments(bare))) ? bare : `SUBSCRIBE TO (${bare}\n)`;
+}
+
+/** How many characters of spaces and comments the SQL begins with. */
+function comments(sql: string): number {
+  let at = 0;
+  // Comments of this kind stand in one another.
+  let depth = 0;
+  while (at < sql.length) {
+    const token = sql.slice(at, at + 2);
+    if (token === "/*" || (token === "*/" && depth > 0)) {
+      depth += token === "/*" ? 1 : -1;
+      at += 2;
+    } else if (depth === 0 && token === "--") {
+      at += /[\n\r]|$/.exec(sql.slice(at))?.index ?? 0;
+    } else if (depth > 0 || /^\s/.test(token)) {
+      at++;
+    } else {
+      break;
+    }
+  }
+  return at;
 }
 
 /** Makes a client. It connects when it is first used. */

@@ -19,12 +19,14 @@ export type SocketConstructor = new (url: string, protocols: string[]) => Socket
 /** Where the connection stands. */
 export type Status = "idle" | "connecting" | "online" | "offline" | "closed";
 
-/** What takes part in a connection: a query or a subscription. */
+/** What takes part in a connection: a query or a subscription. What one of them throws ends that one only. */
 export interface Participant {
   /** The connection is up: send what is to be sent. */
   online(): void;
   /** It was lost. A participant that cannot go on leaves. */
   offline(why: ConnectionError): void;
+  /** The server has closed it over a frame that it could not read. What it had not answered to may be that frame. */
+  misunderstood(why: TidelogError): void;
   /** A frame with its id. */
   receive(frame: ServerFrame): void;
   /** It ends for good. */
@@ -64,6 +66,8 @@ export class Connection {
   #inbox: Promise<void> | undefined;
   #lastId = 0;
   #attempts = 0;
+  /** The longest frame that the server takes. */
+  #frameBytes = Infinity;
   #heardAt = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
@@ -106,7 +110,7 @@ export class Connection {
     const id = ++this.#lastId;
     const participant = make(id);
     this.#participants.set(id, participant);
-    if (this.#status === "online") participant.online();
+    if (this.#status === "online") this.#tell(id, participant, () => participant.online());
     else if (this.#status === "idle") void this.#connect();
     return id;
   }
@@ -115,9 +119,22 @@ export class Connection {
     this.#participants.delete(id);
   }
 
-  /** Sends a frame if there is a connection; who takes part is told when there is a new one. */
+  /**
+   * Sends a frame if there is a connection; who takes part is told when there is a new one. Throws what is wrong with a
+   * frame that the server would close the connection over.
+   */
   send(frame: ClientFrame): void {
-    if (this.#status === "online") this.#socket?.send(JSON.stringify(frame));
+    if (this.#status !== "online") return;
+    const text = JSON.stringify(frame);
+    // A UTF-16 unit has at most three bytes of UTF-8.
+    if (text.length * 3 > this.#frameBytes) {
+      const bytes = new TextEncoder().encode(text).length;
+      if (bytes > this.#frameBytes) {
+        const message = `the statement and its parameters have ${bytes} bytes, and the server takes ${this.#frameBytes}`;
+        throw new TidelogError({ code: "54000", message });
+      }
+    }
+    this.#socket?.send(text);
   }
 
   /** Ends it for good. What still takes part fails. */
@@ -174,7 +191,7 @@ export class Connection {
       own.onmessage = ({ data }) => {
         if (this.#socket !== own) return;
         this.#heardAt = Date.now();
-        if (typeof data === "string" && this.#inbox === undefined) this.#read(data);
+        if (typeof data === "string" && this.#inbox === undefined) this.#read(own, data);
         else this.#readLater(own, data as string | ArrayBuffer);
       };
       own.onclose = ({ code, reason }) => {
@@ -190,8 +207,15 @@ export class Connection {
     }
   }
 
-  #read(text: string): void {
-    this.#receive(JSON.parse(text) as ServerFrame);
+  #read(socket: Socket, text: string): void {
+    let frame: ServerFrame;
+    try {
+      frame = JSON.parse(text) as ServerFrame;
+    } catch (error) {
+      this.#lost(socket, `the server's frame cannot be read: ${String(error)}`);
+      return;
+    }
+    this.#receive(frame);
   }
 
   /** Reads a frame after those before it. */
@@ -199,7 +223,7 @@ export class Connection {
     const inbox = (this.#inbox ?? Promise.resolve())
       .then(async () => {
         const text = typeof data === "string" ? data : await inflated(data);
-        if (this.#socket === socket) this.#read(text);
+        if (this.#socket === socket) this.#read(socket, text);
       })
       .catch((error: unknown) => this.#lost(socket, String(error)))
       .finally(() => {
@@ -214,9 +238,10 @@ export class Connection {
         clearTimeout(this.#deadline);
         this.#attempts = 0;
         this.#why = undefined;
+        this.#frameBytes = frame.limits.frame_bytes ?? Infinity;
         this.#beat();
         this.#setStatus("online");
-        for (const participant of [...this.#participants.values()]) participant.online();
+        this.#tellAll((participant) => participant.online());
         return;
       case "pong":
         return;
@@ -224,11 +249,35 @@ export class Connection {
         if (frame.id === undefined) {
           const error = TidelogError.from(frame.error);
           // A server that stops comes back; one that refuses the credentials or does not understand us will do so again.
-          if (!(error instanceof ConnectionError) || error.code === "08P01") this.#refused(error);
+          if (error instanceof ConnectionError) return;
+          if (this.#status === "online") this.#misunderstood(error);
+          else this.#refused(error);
           return;
         }
     }
-    if (frame.id !== undefined) this.#participants.get(frame.id)?.receive(frame);
+    const { id } = frame;
+    const participant = id === undefined ? undefined : this.#participants.get(id);
+    if (id !== undefined && participant) this.#tell(id, participant, () => participant.receive(frame));
+  }
+
+  #tellAll(what: (participant: Participant) => void): void {
+    for (const [id, participant] of [...this.#participants]) this.#tell(id, participant, () => what(participant));
+  }
+
+  /** What is wrong with one participant does not concern the others. */
+  #tell(id: number, participant: Participant, call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.leave(id);
+      participant.fail(error instanceof TidelogError ? error : unexpected(error));
+    }
+  }
+
+  /** The server knows us, but not what one of us said. The others go on over another connection. */
+  #misunderstood(error: TidelogError): void {
+    this.#tellAll((participant) => participant.misunderstood(error));
+    this.#lost(this.#socket, error.message);
   }
 
   /** The server will not have us. What waits is told; what comes later tries again. */
@@ -244,7 +293,7 @@ export class Connection {
     const why = new ConnectionError({ code: "08006", message: reason });
     this.#why = why;
     this.#setStatus("offline", why);
-    for (const participant of [...this.#participants.values()]) participant.offline(why);
+    this.#tellAll((participant) => participant.offline(why));
     const { first, max } = this.#options.reconnectDelayMs ?? { first: 250, max: 10_000 };
     const longest = Math.min(max, first * 2 ** this.#attempts++);
     this.#retry = setTimeout(() => void this.#connect(), longest * (0.5 + Math.random() / 2));
@@ -285,6 +334,12 @@ export class Connection {
 
 function closed(): ConnectionError {
   return new ConnectionError({ code: "08003", message: "the client is closed" });
+}
+
+function unexpected(cause: unknown): TidelogError {
+  const error = new TidelogError({ code: "XX000", message: cause instanceof Error ? cause.message : String(cause) });
+  error.cause = cause;
+  return error;
 }
 
 /** Runs a user's function; what it throws is reported, and nothing here is disturbed. */

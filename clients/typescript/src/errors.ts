@@ -42,6 +42,8 @@ export class TidelogError extends Error {
     if (code === "42501") return new PermissionError(fields);
     if (code === "57014") return new CanceledError(fields);
     if (code === "0A000") return new UnsupportedError(fields);
+    // What was sent is wrong, and will be wrong when it is sent again.
+    if (code === "08P01") return new TidelogError(fields);
     switch (code.slice(0, 2)) {
       case "22":
         return new DataError(fields);
@@ -107,7 +109,7 @@ export class CanceledError extends TidelogError {
   override readonly name: string = "CanceledError";
 }
 
-/** Classes 08, 53 and 57: there is no connection, it was lost, or the server takes no more work. */
+/** Classes 08 (but 08P01), 53 and 57: there is no connection, it was lost, or the server takes no more work. */
 export class ConnectionError extends TidelogError {
   override readonly name: string = "ConnectionError";
 }

@@ -5,9 +5,9 @@ import type { ChangeBatch } from "./subscription.js";
  * place. It changes by whole transactions only.
  */
 export class LiveRows<Row> {
-  #rows = new Map<string, Row>();
+  #rows = new Places<Row>();
   /** What will take their place once it is complete. */
-  #fresh: Map<string, Row> | undefined = new Map();
+  #fresh: Places<Row> | undefined = new Places();
   /** Batches of a transaction that is not complete yet. */
   #pending: ChangeBatch<Row>[] = [];
   readonly #newestOnly: boolean;
@@ -20,7 +20,7 @@ export class LiveRows<Row> {
   /** Takes a batch in. Gives the rows if they may have changed and are those of one moment. */
   apply(batch: ChangeBatch<Row>): Row[] | undefined {
     if (batch.reset) {
-      this.#fresh = new Map();
+      this.#fresh = new Places();
       this.#pending = [];
       return undefined;
     }
@@ -29,7 +29,7 @@ export class LiveRows<Row> {
     if (!batch.whole && !this.#fresh) return undefined;
     for (const pending of this.#pending) this.#take(pending);
     this.#pending = [];
-    return batch.whole && !this.#fresh ? [...this.#rows.values()] : undefined;
+    return batch.whole && !this.#fresh ? this.#rows.all() : undefined;
   }
 
   #take({ changes, key }: ChangeBatch<Row>): void {
@@ -42,59 +42,63 @@ export class LiveRows<Row> {
           break;
         case "snapshot":
         case "insert":
-          rows.set(free(rows, change.row, key), change.row);
-          break;
         case "upsert":
-          rows.set(keyOf(change.row, key), change.row);
+          rows.add(nameOf(change.row, key), change.row, key !== null);
           break;
         case "update": {
-          const id = taken(rows, change.old ?? change.row, key);
-          const now = key ? keyOf(change.row, key) : free(rows, change.row, key);
-          if (!rows.has(id) && this.#newestOnly) break;
-          if (now === id || !rows.has(id)) rows.set(now, change.row);
-          else replace(rows, id, now, change.row);
+          const place = rows.take(nameOf(change.old ?? change.row, key));
+          if (place === undefined && this.#newestOnly) break;
+          rows.add(nameOf(change.row, key), change.row, key !== null, place);
           break;
         }
-        case "delete":
-          rows.delete(taken(rows, change.row, key));
+        case "delete": {
+          const place = rows.take(nameOf(change.row, key));
+          if (place !== undefined) rows.clear(place);
+        }
       }
     }
   }
 }
 
-function keyOf<Row>(row: Row, key: string[] | null): string {
+/** Rows that stand in numbered places and are found by name. Each step takes the same time, however many there are. */
+class Places<Row> {
+  /** By place. A Map keeps the order in which they were first filled, and that is theirs. */
+  readonly #rows = new Map<number, Row>();
+  /** Where the rows of a name stand. Without a primary key there may be equal ones; which of them goes does not matter. */
+  readonly #named = new Map<string, number[]>();
+  #last = 0;
+
+  all(): Row[] {
+    return [...this.#rows.values()];
+  }
+
+  /** Puts a row into a place: behind all others unless told, and if names are `unique` into that of its namesake. */
+  add(name: string, row: Row, unique: boolean, place?: number): void {
+    const namesake = unique ? this.take(name) : undefined;
+    const to = place ?? namesake ?? ++this.#last;
+    if (namesake !== undefined && namesake !== to) this.clear(namesake);
+    this.#rows.set(to, row);
+    const places = this.#named.get(name);
+    if (places) places.push(to);
+    else this.#named.set(name, [to]);
+  }
+
+  /** Where a row of the name stands, which is not found by it any more. */
+  take(name: string): number | undefined {
+    const places = this.#named.get(name);
+    const place = places?.pop();
+    if (places?.length === 0) this.#named.delete(name);
+    return place;
+  }
+
+  /** Removes the row in a place. It was taken before. */
+  clear(place: number): void {
+    this.#rows.delete(place);
+  }
+}
+
+/** What tells a row from others: its primary key, or all of it. */
+function nameOf<Row>(row: Row, key: string[] | null): string {
   const members = row as Record<string, unknown>;
   return JSON.stringify(key ? key.map((name) => members[name]) : row);
-}
-
-/**
- * Under which name a row that comes is kept. Without a primary key equal rows may stand beside each other, and are
- * numbered without gaps: which of them goes later does not matter.
- */
-function free<Row>(rows: Map<string, Row>, row: Row, key: string[] | null): string {
-  const id = keyOf(row, key);
-  return key || !rows.has(id) ? id : `${id}#${numbered(rows, id) + 1}`;
-}
-
-/** Under which name a row that goes is kept: of equal ones the last. */
-function taken<Row>(rows: Map<string, Row>, row: Row, key: string[] | null): string {
-  const id = keyOf(row, key);
-  const last = key ? 0 : numbered(rows, id);
-  return last > 0 ? `${id}#${last}` : id;
-}
-
-function numbered<Row>(rows: Map<string, Row>, id: string): number {
-  let n = 0;
-  while (rows.has(`${id}#${n + 1}`)) n++;
-  return n;
-}
-
-/** Puts a row with a new key in the place of the old one. */
-function replace<Row>(rows: Map<string, Row>, id: string, now: string, row: Row): void {
-  const entries = [...rows];
-  rows.clear();
-  for (const [each, value] of entries) {
-    if (each === id) rows.set(now, row);
-    else if (each !== now) rows.set(each, value);
-  }
 }

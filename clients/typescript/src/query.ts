@@ -1,7 +1,7 @@
 import type { Connection, Participant } from "./connection.js";
 import { CanceledError, ConnectionError, type ErrorFields, TidelogError } from "./errors.js";
 import type { Column, ServerFrame } from "./protocol.js";
-import { encodeParam, type Param, toObject } from "./values.js";
+import { toObject } from "./values.js";
 
 /** What a statement gave. */
 export interface QueryResult<Row> {
@@ -59,13 +59,13 @@ export class Turnstile {
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /**
- * Runs a statement. Since `asked` (as `Date.now()`) it waits for a connection, as long as that has patience; once it was
+ * Runs a statement with encoded parameters. Since `asked` (as `Date.now()`) it waits for a connection, as long as that has patience; once it was
  * sent, losing the connection is an error.
  */
 export function query<Row>(
   connection: Connection,
   sql: string,
-  params: readonly Param[],
+  params: unknown[],
   { signal }: QueryOptions,
   asked: number,
 ): Promise<QueryResult<Row>> {
@@ -92,7 +92,7 @@ export function query<Row>(
       online() {
         sent = true;
         clearTimeout(patience);
-        connection.send({ type: "query", id: own, sql, params: params.map(encodeParam) });
+        connection.send({ type: "query", id: own, sql, params });
       },
       offline(why) {
         if (!sent) return;
@@ -102,6 +102,8 @@ export function query<Row>(
         };
         end(() => reject(new ConnectionError(fields)));
       },
+      // It is lost in a moment, and nobody knows what the server had read before.
+      misunderstood() {},
       receive(frame: ServerFrame) {
         switch (frame.type) {
           case "columns":

@@ -2,7 +2,7 @@ import type { Connection, Participant } from "./connection.js";
 import { type ConnectionError, TidelogError } from "./errors.js";
 import type { Column, ServerFrame, WireChange } from "./protocol.js";
 import { SeqId } from "./seq.js";
-import { encodeParam, type Param, toObject } from "./values.js";
+import { type Param, toObject } from "./values.js";
 
 /** A change of one row, or a mark among them. `commit` is set on the last one of a transaction. */
 export type Change<Row> = { seq: SeqId; commit: boolean } & (
@@ -72,15 +72,25 @@ export class Subscription<Row> implements Participant {
   /** Whether rows were received that a new start would repeat. */
   #begun = false;
   #ended = false;
+  /** Whether the present connection's server has said anything about it. */
+  #answered = false;
   /** Counts connections: what belongs to an earlier one earns no credit. */
   #epoch = 0;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(connection: Connection, id: number, sql: string, options: SubscribeOptions, handler: BatchHandler<Row>) {
+  /** `params` are encoded. */
+  constructor(
+    connection: Connection,
+    id: number,
+    sql: string,
+    params: unknown[],
+    options: SubscribeOptions,
+    handler: BatchHandler<Row>,
+  ) {
     this.#connection = connection;
     this.#id = id;
     this.#sql = sql;
-    this.#params = (options.params ?? []).map(encodeParam);
+    this.#params = params;
     this.#handler = handler;
     this.#options = options;
     if (options.from !== undefined) this.#from = SeqId.from(options.from);
@@ -96,6 +106,7 @@ export class Subscription<Row> implements Participant {
 
   online(): void {
     this.#epoch++;
+    this.#answered = false;
     this.#connection.send({
       type: "subscribe",
       id: this.#id,
@@ -112,6 +123,10 @@ export class Subscription<Row> implements Participant {
     if (this.#begun && this.#from === undefined) this.#reset(why);
   }
 
+  misunderstood(why: TidelogError): void {
+    if (!this.#answered) this.fail(why);
+  }
+
   fail(error: TidelogError): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -125,6 +140,7 @@ export class Subscription<Row> implements Participant {
   }
 
   receive(frame: ServerFrame): void {
+    this.#answered = true;
     switch (frame.type) {
       case "subscribed":
         this.#columns = frame.columns;

@@ -137,6 +137,75 @@ describe("query", () => {
     expect((await client.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
   });
 
+  test("fails alone when it cannot be sent, while others wait for the connection or run", async () => {
+    const name = await table(1);
+    for (const online of [false, true]) {
+      const client = server.client();
+      if (online) await client.query("SELECT 1");
+      const shown = new Shown<Message>();
+      const half = "hello 😀".slice(0, 7);
+      const cyclic: Record<string, unknown> = {};
+      cyclic.cyclic = cyclic;
+      const refused = Promise.allSettled([
+        client.query("SELECT $1::text", [half]),
+        client.query(`SELECT '${half}'`),
+        client.query("SELECT $1::timestamptz", [new Date(NaN)]),
+        client.query("SELECT $1::jsonb", [cyclic]),
+        client.query("SELECT length($1)", ["x".repeat(2 << 20)]),
+      ]);
+      const parameters: TidelogError[] = [];
+      client.live(`SELECT * FROM ${name} WHERE body = $1`, () => {}, {
+        params: [half],
+        onError: (error) => parameters.push(error),
+      });
+      client.live<Message>(`SUBSCRIBE TO ${name}`, shown.show, { onError: (error) => shown.errors.push(error) });
+      const fine = client.query("SELECT 1 AS one");
+      const codes = (await refused).map((outcome) => {
+        const { reason } = outcome as PromiseRejectedResult;
+        return [(reason as Error).name, (reason as TidelogError).code];
+      });
+      expect(codes).toEqual([
+        ["DataError", "22021"],
+        ["DataError", "22021"],
+        ["DataError", "22007"],
+        ["DataError", "22P02"],
+        ["TidelogError", "54000"],
+      ]);
+      expect((await fine).rows).toEqual([{ one: 1 }]);
+      await until("the rows", () => shown.times > 0);
+      expect(shown.errors).toEqual([]);
+      await until("the refusal", () => parameters.length > 0);
+      expect(parameters).toMatchObject([{ name: "DataError", code: "22021" }]);
+      client.close();
+    }
+  });
+
+  test("takes arrays of whatever JavaScript has", async () => {
+    const client = server.client();
+    const { rows } = await client.query(
+      "SELECT $1::int8[] AS big, $2::float8[] AS f, $3::bytea[] AS b, $4::timestamptz[] AS t, $5::jsonb AS j, $6::int[] AS n",
+      [[1n, 2n ** 62n], [NaN, 0.5, null], [new Uint8Array([7])], [new Date(8.64e15)], { a: 1n }, [[1, 2], [3, 4]]],
+    );
+    expect(rows).toEqual([
+      {
+        big: ["1", String(2n ** 62n)],
+        f: ["NaN", 0.5, null],
+        b: ["\\x07"],
+        t: ["275760-09-13T00:00:00+00:00"],
+        j: { a: "1" },
+        n: [[1, 2], [3, 4]],
+      },
+    ]);
+    const found = await client.query("SELECT count(*)::int4 AS n FROM generate_series(1, 9) g WHERE g = ANY($1)", [[1n, 5n]]);
+    expect(found.rows).toEqual([{ n: 2 }]);
+  });
+
+  test("with a wrong number of parameters is no trouble of the connection", async () => {
+    const client = server.client();
+    await expect(client.query("SELECT $1::int", [])).rejects.toMatchObject({ name: "StatementError", code: "42601" });
+    await expect(client.query("SELECT 1", [1])).rejects.toMatchObject({ name: "StatementError", code: "42601" });
+  });
+
   test("is cancelled by its signal", async () => {
     const client = server.client();
     await client.query("SELECT 1");
@@ -254,6 +323,22 @@ describe("live", () => {
     ]);
     await until("the refusal", () => refused.errors.length > 0);
     expect(refused.errors[0]).toBeInstanceOf(UnsupportedError);
+  });
+
+  test("finds SUBSCRIBE behind comments", async () => {
+    const client = server.client();
+    const name = await table(1);
+    for (const sql of [
+      `/* a /* nested */ -- one */ subscribe TO ${name}`,
+      `-- SUBSCRIBE TO nowhere\n  SUBSCRIBE TO ${name};`,
+      `/* SUBSCRIBE TO */ SELECT * FROM ${name} -- all`,
+    ]) {
+      const shown = new Shown<Message>();
+      client.live<Message>(sql, shown.show, { onError: (error) => shown.errors.push(error) });
+      await until(sql, () => shown.times + shown.errors.length > 0);
+      expect(shown.errors).toEqual([]);
+      expect(shown.rows.length).toBe(1);
+    }
   });
 
   test("begins with the newest rows, or behind a position", async () => {

@@ -98,7 +98,8 @@ fn parameters_take_the_types_that_the_statement_gives_them() {
     for (params, code, status) in [
         (json!(["x", null, null]), "22P02", 400),
         (json!([1.5, null, null]), "22P02", 400),
-        (json!([1]), "08P01", 400),
+        (json!([1]), "42601", 400),
+        (json!([1, "a\0b", null]), "22021", 400),
         (json!([[1], null, null]), "22P02", 400),
         (json!(["9007199254740993", null, null]), "23505", 409),
         (json!([null, null, null]), "23502", 400 + 9),
@@ -128,6 +129,9 @@ fn errors_are_json_with_sqlstate_and_position() {
         ("SELEKT", 400, "42601"),
         ("", 400, "42601"),
         ("SELECT 1; SELECT 2", 400, "42601"),
+        ("SELECT 'a\0b'", 400, "22021"),
+        ("CREATE TABLE \"t\0x\" (id int)", 400, "22021"),
+        ("NOTIFY x, 'a\0b'", 400, "22021"),
         ("BEGIN", 501, "0A000"),
         ("COPY chat.messages TO STDOUT", 501, "0A000"),
         ("COPY chat.messages FROM STDIN", 501, "0A000"),
@@ -163,6 +167,14 @@ fn errors_are_json_with_sqlstate_and_position() {
         malformed("{\"sql\":\"SELECT 1\",\"parms\":[]}", json),
         violation(400)
     );
+    assert_eq!(malformed("[\"SELECT 1\", [], null]", json), violation(400));
+    // Values that cannot be held are not the protocol's matter.
+    let asks = |params: &str| format!("{{\"sql\":\"SELECT $1::jsonb\",\"params\":[{params}]}}");
+    let cut = (400, Some("22021".to_string()));
+    assert_eq!(malformed(&asks("\"\\ud83d\""), json), cut);
+    let deep = "[".repeat(1000) + &"]".repeat(1000);
+    let complex = (400, Some("54001".to_string()));
+    assert_eq!(malformed(&asks(&deep), json), complex);
     assert_eq!(
         malformed("{\"sql\":\"SELECT 1\"}", "Content-Type: text/plain\r\n"),
         violation(415)
@@ -450,6 +462,7 @@ fn a_feed_that_cannot_go_on_starts_over_or_says_why() {
     let (_, reset) = events.next().expect("an event");
     assert_eq!(reset["type"], "reset");
     assert_eq!(reset["reason"]["code"], "55000");
+    assert_eq!(reset["reason"]["hint"], Value::Null);
     let (_, subscribed) = events.next().expect("an event");
     assert_eq!(subscribed["columns"].as_array().unwrap().len(), 4);
     assert_eq!(take(&mut events, 2).0, ["snapshot 1,a,one,-", "ready"]);
@@ -502,6 +515,72 @@ fn a_feed_that_cannot_go_on_starts_over_or_says_why() {
             .map(|refused| refused.status),
         Some(401)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_after_the_table_was_altered_begins_anew() {
+    let mut server = server();
+    let other = "CREATE TABLE other (id int8 PRIMARY KEY, v text, n int); INSERT INTO other VALUES (9, 'i', 9);";
+    server.peer().run(other);
+    for (alter, is_other) in [
+        ("ALTER TABLE al ADD x int DEFAULT 5", true),
+        ("ALTER TABLE al RENAME v TO w", true),
+        ("ALTER TABLE al DROP v", true),
+        ("ALTER TABLE al DROP v, ADD v text DEFAULT 'x'", true),
+        ("ALTER TABLE al ALTER n TYPE bigint", true),
+        ("ALTER TABLE al DROP CONSTRAINT al_pkey", true),
+        (
+            "ALTER TABLE al RENAME TO gone; ALTER TABLE other RENAME TO al",
+            true,
+        ),
+        ("ALTER TABLE al ALTER n SET DEFAULT 5", false),
+        (
+            "CREATE INDEX ON al (v); ALTER TABLE al ADD CHECK (n > 0)",
+            false,
+        ),
+    ] {
+        let peer = server.peer();
+        peer.run(
+            "DROP TABLE IF EXISTS al; CREATE TABLE al (id int8 PRIMARY KEY, v text, n int);
+             INSERT INTO al VALUES (1, 'a', 1), (2, 'b', 2);",
+        );
+        let sql = "SUBSCRIBE TO al";
+        let mut events = server.web().live(sql).expect("it can be followed");
+        events.next();
+        let (_, token) = take(&mut events, 3);
+        drop(events);
+        peer.run(alter);
+        if alter.contains(" ADD x ") {
+            server.kill();
+            server.start_again();
+        }
+        let (web, peer) = (server.web(), server.peer());
+        let mut events = web
+            .with("Last-Event-ID", &token)
+            .live(sql)
+            .expect("it can be followed");
+        let subscribed = events.next().expect("an event").1;
+        assert_eq!(subscribed["snapshot"], false, "{alter}");
+        let next = events.next().expect("an event").1;
+        let strict = format!("{sql} OPTIONS (from = {token}, on_lag = 'disconnect')");
+        let mut strict = Feed::open(&peer, &strict);
+        if !is_other {
+            assert_eq!(changes(&next), ["ready"], "{alter}");
+            strict.until_ready().await;
+            continue;
+        }
+        assert_eq!(next["type"], "reset", "{alter}: {next}");
+        let message = next["reason"]["message"].as_str().unwrap();
+        assert_eq!(message, "table \"public.al\" was altered", "{alter}");
+        assert_eq!(events.next().expect("an event").1["snapshot"], true);
+        let rows: usize = peer.value("SELECT count(*) FROM al").parse().unwrap();
+        let (all, _) = take(&mut events, 1 + rows);
+        assert_eq!(all[rows], "ready", "{alter}: {all:?}");
+        let mut feed = Feed::open(&peer, &format!("{sql} OPTIONS (from = {token})"));
+        assert_eq!(feed.next().await.op, "reset", "{alter}");
+        assert_eq!(strict.try_next().await, None, "{alter}");
+        assert!(strict.error().await.contains("was altered"), "{alter}");
+    }
 }
 
 #[test]

@@ -101,6 +101,9 @@ async fn what_was_told_before_unlisten_is_heard() {
         "NOTIFY a, 'own'; UNLISTEN a",
         "BEGIN;NOTIFY a, 'own';UNLISTEN a;COMMIT",
         "|NOTIFY a, '7';BEGIN;UNLISTEN a;ROLLBACK",
+        "BEGIN;UNLISTEN a;LISTEN a;|NOTIFY a, '8';COMMIT",
+        "BEGIN;UNLISTEN *;|NOTIFY a, '9';|NOTIFY b, 'late';LISTEN a;COMMIT;|NOTIFY b, 'later'",
+        "BEGIN;UNLISTEN a;LISTEN a;UNLISTEN a;|NOTIFY a, 'late';COMMIT",
     ];
     let mut told = Vec::new();
     for peer in [pair.tide.peer(), pair.pg.peer()] {
@@ -172,6 +175,17 @@ async fn listen_takes_effect_with_its_transaction() {
         "LISTEN \"\"",
         "NOTIFY",
         "NOTIFY a b",
+        "LISTEN 'a'",
+        "UNLISTEN 'a'",
+        "NOTIFY 'a'",
+        "LISTEN user",
+        "LISTEN left",
+        "UNLISTEN table",
+        "NOTIFY select",
+        "NOTIFY a, b",
+        "NOTIFY a, \"b\"",
+        "NOTIFY a, 5",
+        "NOTIFY a,",
     ] {
         let mut codes = Vec::new();
         for client in [&tide, &pg] {
@@ -179,6 +193,17 @@ async fn listen_takes_effect_with_its_transaction() {
             codes.push(error.as_db_error().unwrap().code().code().to_string());
         }
         assert_eq!(codes[0], codes[1], "{wrong}");
+    }
+    for right in [
+        "LISTEN between",
+        "LISTEN \"user\"",
+        "NOTIFY between, $$x$$",
+        "NOTIFY \"user\", E'x'",
+        "UNLISTEN *",
+    ] {
+        for client in [&tide, &pg] {
+            client.simple_query(right).await.expect(right);
+        }
     }
     // PostgreSQL stops at 8,000 bytes.
     let (listening, mut heard) = listener(&pair.tide.peer(), &["big"]).await;

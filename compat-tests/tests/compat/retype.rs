@@ -277,7 +277,7 @@ async fn a_feed_that_a_rewrite_ends_is_not_sent_back_to_before_it() {
     for (alter, hint) in [
         (
             "ALTER TABLE r ADD y int",
-            "Subscribe again with OPTIONS (from = '",
+            "Read the table again and subscribe to what comes after.",
         ),
         (
             "ALTER TABLE r ALTER n TYPE text",
@@ -295,14 +295,5 @@ async fn a_feed_that_a_rewrite_ends_is_not_sent_back_to_before_it() {
             error.contains("was altered") && error.contains(hint),
             "{alter}: {error}"
         );
-        if let Some((_, rest)) = error.split_once("from = '") {
-            let seq = rest.split_once('\'').unwrap().0;
-            let mut feed = Feed::open(
-                &peer,
-                &format!("SUBSCRIBE TO r OPTIONS (from = {seq}, on_lag = 'disconnect')"),
-            );
-            let told = feed.take(3).await;
-            assert_eq!(told[1].op, "insert", "{told:?}");
-        }
     }
 }

@@ -527,7 +527,7 @@ async fn a_change_of_the_catalog_adapts_a_feed_or_ends_it_with_a_message() {
     assert_eq!(star.try_next().await, None);
     let said = star.error().await;
     assert!(
-        said.contains("table \"public.t\" was altered") && said.contains("OPTIONS (from = '"),
+        said.contains("table \"public.t\" was altered") && said.contains("Read the table again"),
         "{said}"
     );
 

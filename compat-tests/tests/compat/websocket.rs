@@ -726,6 +726,18 @@ fn a_frame_that_cannot_be_read_ends_nothing_else() {
             "{frame}"
         );
     }
+    // Values that nobody can hold do not hide the id.
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    for (params, code) in [("[\"\\ud83d\"]", "22021"), (deep.as_str(), "54001")] {
+        socket.send_text(&format!(
+            "{{\"type\":\"query\",\"id\":2,\"sql\":\"SELECT $1::jsonb\",\"params\":{params}}}"
+        ));
+        let error = socket.next_of(2);
+        assert_eq!(
+            (&error["type"], &error["error"]["code"]),
+            (&json!("error"), &json!(code))
+        );
+    }
     // The id is free, and what runs goes on.
     let (rows, _) = query(&mut socket, 2, "SELECT 2", json!([]));
     assert_eq!(rows, [json!([2])]);
@@ -743,6 +755,25 @@ fn a_frame_that_cannot_be_read_ends_nothing_else() {
     socket.send(&sleep);
     socket.send(&sleep);
     only_the_socket_ends(&mut socket);
+}
+
+#[test]
+fn a_cancel_right_behind_its_statement_is_heard() {
+    let server = server();
+    let mut socket = server.web().hello();
+    let begun = Instant::now();
+    for id in 0..20 {
+        socket.send(&json!({"type": "query", "id": id, "sql": "SELECT pg_sleep(60)"}));
+        socket.send(&json!({"type": "cancel", "id": id}));
+    }
+    for id in 0..20 {
+        let mut frame = socket.next_of(id);
+        while frame["type"] == "columns" {
+            frame = socket.next_of(id);
+        }
+        assert_eq!(frame["error"]["code"], "57014");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(50));
 }
 
 /// The socket is closed for a malformed frame, and no statement on it is told that it failed.

@@ -19,6 +19,8 @@ export class Connection {
     #inbox;
     #lastId = 0;
     #attempts = 0;
+    /** The longest frame that the server takes. */
+    #frameBytes = Infinity;
     #heardAt = 0;
     #retry;
     #deadline;
@@ -56,7 +58,7 @@ export class Connection {
         const participant = make(id);
         this.#participants.set(id, participant);
         if (this.#status === "online")
-            participant.online();
+            this.#tell(id, participant, () => participant.online());
         else if (this.#status === "idle")
             void this.#connect();
         return id;
@@ -64,10 +66,23 @@ export class Connection {
     leave(id) {
         this.#participants.delete(id);
     }
-    /** Sends a frame if there is a connection; who takes part is told when there is a new one. */
+    /**
+     * Sends a frame if there is a connection; who takes part is told when there is a new one. Throws what is wrong with a
+     * frame that the server would close the connection over.
+     */
     send(frame) {
-        if (this.#status === "online")
-            this.#socket?.send(JSON.stringify(frame));
+        if (this.#status !== "online")
+            return;
+        const text = JSON.stringify(frame);
+        // A UTF-16 unit has at most three bytes of UTF-8.
+        if (text.length * 3 > this.#frameBytes) {
+            const bytes = new TextEncoder().encode(text).length;
+            if (bytes > this.#frameBytes) {
+                const message = `the statement and its parameters have ${bytes} bytes, and the server takes ${this.#frameBytes}`;
+                throw new TidelogError({ code: "54000", message });
+            }
+        }
+        this.#socket?.send(text);
     }
     /** Ends it for good. What still takes part fails. */
     close() {
@@ -127,7 +142,7 @@ export class Connection {
                     return;
                 this.#heardAt = Date.now();
                 if (typeof data === "string" && this.#inbox === undefined)
-                    this.#read(data);
+                    this.#read(own, data);
                 else
                     this.#readLater(own, data);
             };
@@ -145,8 +160,16 @@ export class Connection {
             this.#lost(socket, error instanceof Error ? error.message : String(error));
         }
     }
-    #read(text) {
-        this.#receive(JSON.parse(text));
+    #read(socket, text) {
+        let frame;
+        try {
+            frame = JSON.parse(text);
+        }
+        catch (error) {
+            this.#lost(socket, `the server's frame cannot be read: ${String(error)}`);
+            return;
+        }
+        this.#receive(frame);
     }
     /** Reads a frame after those before it. */
     #readLater(socket, data) {
@@ -154,7 +177,7 @@ export class Connection {
             .then(async () => {
             const text = typeof data === "string" ? data : await inflated(data);
             if (this.#socket === socket)
-                this.#read(text);
+                this.#read(socket, text);
         })
             .catch((error) => this.#lost(socket, String(error)))
             .finally(() => {
@@ -169,10 +192,10 @@ export class Connection {
                 clearTimeout(this.#deadline);
                 this.#attempts = 0;
                 this.#why = undefined;
+                this.#frameBytes = frame.limits.frame_bytes ?? Infinity;
                 this.#beat();
                 this.#setStatus("online");
-                for (const participant of [...this.#participants.values()])
-                    participant.online();
+                this.#tellAll((participant) => participant.online());
                 return;
             case "pong":
                 return;
@@ -180,13 +203,38 @@ export class Connection {
                 if (frame.id === undefined) {
                     const error = TidelogError.from(frame.error);
                     // A server that stops comes back; one that refuses the credentials or does not understand us will do so again.
-                    if (!(error instanceof ConnectionError) || error.code === "08P01")
+                    if (error instanceof ConnectionError)
+                        return;
+                    if (this.#status === "online")
+                        this.#misunderstood(error);
+                    else
                         this.#refused(error);
                     return;
                 }
         }
-        if (frame.id !== undefined)
-            this.#participants.get(frame.id)?.receive(frame);
+        const { id } = frame;
+        const participant = id === undefined ? undefined : this.#participants.get(id);
+        if (id !== undefined && participant)
+            this.#tell(id, participant, () => participant.receive(frame));
+    }
+    #tellAll(what) {
+        for (const [id, participant] of [...this.#participants])
+            this.#tell(id, participant, () => what(participant));
+    }
+    /** What is wrong with one participant does not concern the others. */
+    #tell(id, participant, call) {
+        try {
+            call();
+        }
+        catch (error) {
+            this.leave(id);
+            participant.fail(error instanceof TidelogError ? error : unexpected(error));
+        }
+    }
+    /** The server knows us, but not what one of us said. The others go on over another connection. */
+    #misunderstood(error) {
+        this.#tellAll((participant) => participant.misunderstood(error));
+        this.#lost(this.#socket, error.message);
     }
     /** The server will not have us. What waits is told; what comes later tries again. */
     #refused(error) {
@@ -201,8 +249,7 @@ export class Connection {
         const why = new ConnectionError({ code: "08006", message: reason });
         this.#why = why;
         this.#setStatus("offline", why);
-        for (const participant of [...this.#participants.values()])
-            participant.offline(why);
+        this.#tellAll((participant) => participant.offline(why));
         const { first, max } = this.#options.reconnectDelayMs ?? { first: 250, max: 10_000 };
         const longest = Math.min(max, first * 2 ** this.#attempts++);
         this.#retry = setTimeout(() => void this.#connect(), longest * (0.5 + Math.random() / 2));
@@ -243,6 +290,11 @@ export class Connection {
 }
 function closed() {
     return new ConnectionError({ code: "08003", message: "the client is closed" });
+}
+function unexpected(cause) {
+    const error = new TidelogError({ code: "XX000", message: cause instanceof Error ? cause.message : String(cause) });
+    error.cause = cause;
+    return error;
 }
 /** Runs a user's function; what it throws is reported, and nothing here is disturbed. */
 export function run(call) {

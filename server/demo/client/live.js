@@ -3,9 +3,9 @@
  * place. It changes by whole transactions only.
  */
 export class LiveRows {
-    #rows = new Map();
+    #rows = new Places();
     /** What will take their place once it is complete. */
-    #fresh = new Map();
+    #fresh = new Places();
     /** Batches of a transaction that is not complete yet. */
     #pending = [];
     #newestOnly;
@@ -16,7 +16,7 @@ export class LiveRows {
     /** Takes a batch in. Gives the rows if they may have changed and are those of one moment. */
     apply(batch) {
         if (batch.reset) {
-            this.#fresh = new Map();
+            this.#fresh = new Places();
             this.#pending = [];
             return undefined;
         }
@@ -27,7 +27,7 @@ export class LiveRows {
         for (const pending of this.#pending)
             this.#take(pending);
         this.#pending = [];
-        return batch.whole && !this.#fresh ? [...this.#rows.values()] : undefined;
+        return batch.whole && !this.#fresh ? this.#rows.all() : undefined;
     }
     #take({ changes, key }) {
         for (const change of changes) {
@@ -40,60 +40,63 @@ export class LiveRows {
                     break;
                 case "snapshot":
                 case "insert":
-                    rows.set(free(rows, change.row, key), change.row);
-                    break;
                 case "upsert":
-                    rows.set(keyOf(change.row, key), change.row);
+                    rows.add(nameOf(change.row, key), change.row, key !== null);
                     break;
                 case "update": {
-                    const id = taken(rows, change.old ?? change.row, key);
-                    const now = key ? keyOf(change.row, key) : free(rows, change.row, key);
-                    if (!rows.has(id) && this.#newestOnly)
+                    const place = rows.take(nameOf(change.old ?? change.row, key));
+                    if (place === undefined && this.#newestOnly)
                         break;
-                    if (now === id || !rows.has(id))
-                        rows.set(now, change.row);
-                    else
-                        replace(rows, id, now, change.row);
+                    rows.add(nameOf(change.row, key), change.row, key !== null, place);
                     break;
                 }
-                case "delete":
-                    rows.delete(taken(rows, change.row, key));
+                case "delete": {
+                    const place = rows.take(nameOf(change.row, key));
+                    if (place !== undefined)
+                        rows.clear(place);
+                }
             }
         }
     }
 }
-function keyOf(row, key) {
+/** Rows that stand in numbered places and are found by name. Each step takes the same time, however many there are. */
+class Places {
+    /** By place. A Map keeps the order in which they were first filled, and that is theirs. */
+    #rows = new Map();
+    /** Where the rows of a name stand. Without a primary key there may be equal ones; which of them goes does not matter. */
+    #named = new Map();
+    #last = 0;
+    all() {
+        return [...this.#rows.values()];
+    }
+    /** Puts a row into a place: behind all others unless told, and if names are `unique` into that of its namesake. */
+    add(name, row, unique, place) {
+        const namesake = unique ? this.take(name) : undefined;
+        const to = place ?? namesake ?? ++this.#last;
+        if (namesake !== undefined && namesake !== to)
+            this.clear(namesake);
+        this.#rows.set(to, row);
+        const places = this.#named.get(name);
+        if (places)
+            places.push(to);
+        else
+            this.#named.set(name, [to]);
+    }
+    /** Where a row of the name stands, which is not found by it any more. */
+    take(name) {
+        const places = this.#named.get(name);
+        const place = places?.pop();
+        if (places?.length === 0)
+            this.#named.delete(name);
+        return place;
+    }
+    /** Removes the row in a place. It was taken before. */
+    clear(place) {
+        this.#rows.delete(place);
+    }
+}
+/** What tells a row from others: its primary key, or all of it. */
+function nameOf(row, key) {
     const members = row;
     return JSON.stringify(key ? key.map((name) => members[name]) : row);
-}
-/**
- * Under which name a row that comes is kept. Without a primary key equal rows may stand beside each other, and are
- * numbered without gaps: which of them goes later does not matter.
- */
-function free(rows, row, key) {
-    const id = keyOf(row, key);
-    return key || !rows.has(id) ? id : `${id}#${numbered(rows, id) + 1}`;
-}
-/** Under which name a row that goes is kept: of equal ones the last. */
-function taken(rows, row, key) {
-    const id = keyOf(row, key);
-    const last = key ? 0 : numbered(rows, id);
-    return last > 0 ? `${id}#${last}` : id;
-}
-function numbered(rows, id) {
-    let n = 0;
-    while (rows.has(`${id}#${n + 1}`))
-        n++;
-    return n;
-}
-/** Puts a row with a new key in the place of the old one. */
-function replace(rows, id, now, row) {
-    const entries = [...rows];
-    rows.clear();
-    for (const [each, value] of entries) {
-        if (each === id)
-            rows.set(now, row);
-        else if (each !== now)
-            rows.set(each, value);
-    }
 }

@@ -1,5 +1,5 @@
 import { CanceledError, ConnectionError, TidelogError } from "./errors.js";
-import { encodeParam, toObject } from "./values.js";
+import { toObject } from "./values.js";
 /** Statements that run at once; the server allows a few more. */
 const STATEMENTS_MAX = 16;
 /** Lets so many statements run at once and keeps the others in order. */
@@ -38,7 +38,7 @@ export class Turnstile {
 /** The longest time of a timer. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 /**
- * Runs a statement. Since `asked` (as `Date.now()`) it waits for a connection, as long as that has patience; once it was
+ * Runs a statement with encoded parameters. Since `asked` (as `Date.now()`) it waits for a connection, as long as that has patience; once it was
  * sent, losing the connection is an error.
  */
 export function query(connection, sql, params, { signal }, asked) {
@@ -67,7 +67,7 @@ export function query(connection, sql, params, { signal }, asked) {
             online() {
                 sent = true;
                 clearTimeout(patience);
-                connection.send({ type: "query", id: own, sql, params: params.map(encodeParam) });
+                connection.send({ type: "query", id: own, sql, params });
             },
             offline(why) {
                 if (!sent)
@@ -78,6 +78,8 @@ export function query(connection, sql, params, { signal }, asked) {
                 };
                 end(() => reject(new ConnectionError(fields)));
             },
+            // It is lost in a moment, and nobody knows what the server had read before.
+            misunderstood() { },
             receive(frame) {
                 switch (frame.type) {
                     case "columns":

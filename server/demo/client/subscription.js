@@ -1,6 +1,6 @@
 import { TidelogError } from "./errors.js";
 import { SeqId } from "./seq.js";
-import { encodeParam, toObject } from "./values.js";
+import { toObject } from "./values.js";
 /** Batches that the server may send ahead of the handler. */
 const CREDIT = 8;
 /**
@@ -21,14 +21,17 @@ export class Subscription {
     /** Whether rows were received that a new start would repeat. */
     #begun = false;
     #ended = false;
+    /** Whether the present connection's server has said anything about it. */
+    #answered = false;
     /** Counts connections: what belongs to an earlier one earns no credit. */
     #epoch = 0;
     #work = Promise.resolve();
-    constructor(connection, id, sql, options, handler) {
+    /** `params` are encoded. */
+    constructor(connection, id, sql, params, options, handler) {
         this.#connection = connection;
         this.#id = id;
         this.#sql = sql;
-        this.#params = (options.params ?? []).map(encodeParam);
+        this.#params = params;
         this.#handler = handler;
         this.#options = options;
         if (options.from !== undefined)
@@ -44,6 +47,7 @@ export class Subscription {
     }
     online() {
         this.#epoch++;
+        this.#answered = false;
         this.#connection.send({
             type: "subscribe",
             id: this.#id,
@@ -58,6 +62,10 @@ export class Subscription {
         // Cut off in the middle of the rows as they stand: they come again.
         if (this.#begun && this.#from === undefined)
             this.#reset(why);
+    }
+    misunderstood(why) {
+        if (!this.#answered)
+            this.fail(why);
     }
     fail(error) {
         if (this.#ended)
@@ -74,6 +82,7 @@ export class Subscription {
         });
     }
     receive(frame) {
+        this.#answered = true;
         switch (frame.type) {
             case "subscribed":
                 this.#columns = frame.columns;

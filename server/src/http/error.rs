@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tidelog_sql::SqlError;
 use tidelog_sql::json::write_string;
+use tidelog_sql::{ErrorKind, SqlError};
 
 use crate::sqlstate::sqlstate;
 
@@ -46,6 +46,20 @@ impl IntoResponse for HttpError {
         }
         response
     }
+}
+
+/// What a client is told whose JSON cannot be read. Values that no text or no stack can hold are no matter of the protocol.
+pub(super) fn unreadable(what: &str, error: &serde_json::Error) -> SqlError {
+    let reason = error.to_string();
+    let kind = if reason.starts_with("recursion limit exceeded") {
+        ErrorKind::StatementTooComplex
+    } else if reason.contains("hex escape") {
+        // Half of a surrogate pair.
+        ErrorKind::CharacterNotInRepertoire
+    } else {
+        ErrorKind::ProtocolViolation
+    };
+    SqlError::new(kind, format!("{what}: {reason}"))
 }
 
 /// Appends `{"code": …, "message": …}` with whatever else is known.
@@ -97,8 +111,6 @@ fn status(code: &str) -> StatusCode {
 
 #[cfg(test)]
 mod tests {
-    use tidelog_sql::ErrorKind;
-
     use super::*;
 
     #[test]

@@ -133,7 +133,7 @@ impl Subscription {
     /// there was something.
     async fn go_on(&mut self, fresh: Seq, interrupts: &Interrupts) -> Result<bool, Stop> {
         let batch = self.batch(fresh).map(Ok::<_, Stop>);
-        let error = match interrupts.guard_endless(pin!(batch)).await? {
+        let mut error = match interrupts.guard_endless(pin!(batch)).await? {
             Ok(something) => return Ok(something),
             Err(error) => error,
         };
@@ -146,6 +146,8 @@ impl Subscription {
         let again = self.feed.begin_again(true);
         interrupts.guard_endless(pin!(again)).await?;
         self.part = None;
+        // Here it does go on.
+        error.hint = None;
         self.due = Box::new([subscribed(self.feed.plan()), reset(&error)]);
         Ok(true)
     }
@@ -207,9 +209,8 @@ impl Subscription {
         match self.feed.known(fresh).await? {
             AtHand::Tip => return Ok(false),
             AtHand::End => self.ended = true,
-            AtHand::Part(Part::Mark(Mark::Reset, seq)) => {
-                let message = format!("the changes after {seq} are no longer kept");
-                let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
+            AtHand::Part(Part::Mark(Mark::Reset, _)) => {
+                let error = self.feed.why_void();
                 self.due = Box::new([subscribed(self.feed.plan()), reset(&error)]);
             }
             AtHand::Part(part) => self.part = Some(Box::new((part, 0))),
@@ -317,9 +318,19 @@ fn subscribed(plan: &SubscribePlan) -> Frame {
     }
 }
 
-/// Appends the names of the columns that tell rows apart, or `null` if the rows do not have them.
+/// Appends the names of the columns that tell rows apart, or `null` if the rows do not have them or the names do not tell them.
 fn write_key(plan: &SubscribePlan, out: &mut String) {
-    let Some(key) = plan.subject.row_key() else {
+    let selected = plan.subject.selected();
+    let is_of_one = |at: &usize| {
+        let name = &selected[*at].name;
+        selected
+            .iter()
+            .filter(|column| column.name == *name)
+            .count()
+            == 1
+    };
+    let key = (plan.subject.row_key()).filter(|key| key.iter().all(is_of_one));
+    let Some(key) = key else {
         out.push_str("null");
         return;
     };
@@ -328,7 +339,7 @@ fn write_key(plan: &SubscribePlan, out: &mut String) {
         if n > 0 {
             out.push(',');
         }
-        write_string(&plan.subject.selected()[at].name, out);
+        write_string(&selected[at].name, out);
     }
     out.push(']');
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tidelog_sql::{ErrorKind, Parsed, Prepared, Session, SqlError, text};
-use tidelog_storage::{ColumnType, Datum};
+use tidelog_storage::{ColumnType, Datum, ElementType};
 
 /// A statement and its parameters' values.
 pub(super) struct Statement {
@@ -14,6 +14,11 @@ pub(super) struct Statement {
 impl Statement {
     /// The one statement that the SQL is.
     pub(super) fn parse(&self, session: &Session) -> Result<Parsed, SqlError> {
+        // JSON has it; in PostgreSQL's protocol no text can.
+        if self.sql.contains('\0') {
+            let message = "invalid byte sequence for encoding \"UTF8\": 0x00";
+            return Err(SqlError::new(ErrorKind::CharacterNotInRepertoire, message));
+        }
         let mut statements = session.parse(&self.sql)?;
         match (statements.pop(), statements.len()) {
             (Some(statement), 0) => Ok(statement),
@@ -32,10 +37,10 @@ impl Statement {
     pub(super) fn values(&self, prepared: &Prepared) -> Result<Vec<Datum>, SqlError> {
         let (given, wanted) = (self.params.len(), prepared.parameters.len());
         if given != wanted {
-            let message = format!(
-                "the request supplies {given} parameters, but the statement requires {wanted}"
-            );
-            return Err(SqlError::new(ErrorKind::ProtocolViolation, message));
+            // As of EXECUTE.
+            let message = "wrong number of parameters for the statement";
+            return Err(SqlError::new(ErrorKind::SyntaxError, message)
+                .detail(format!("Expected {wanted} parameters but got {given}.")));
         }
         let typed = prepared.parameters.iter().zip(&self.params);
         typed.map(|(ty, value)| datum(*ty, value)).collect()
@@ -51,12 +56,14 @@ fn datum(ty: ColumnType, value: &Value) -> Result<Datum, SqlError> {
         Value::Bool(_) | Value::Number(_) => text::parse(ty, &value.to_string()),
         Value::Array(_) | Value::Object(_) => match (ty, value) {
             (ColumnType::Array(element) | ColumnType::Shaped(element), Value::Array(values)) => {
-                let elements = values.iter().map(|value| datum(element.into(), value));
+                let ty = element.into();
+                if !is_document(ty) && values.iter().any(Value::is_array) {
+                    return shaped(element, value);
+                }
+                let elements = values.iter().map(|value| datum(ty, value));
                 Ok(Datum::Array(elements.collect::<Result<_, _>>()?))
             }
-            (ColumnType::Json | ColumnType::Jsonb | ColumnType::Text, _) => {
-                text::parse(ty, &value.to_string())
-            }
+            _ if is_document(ty) || ty == ColumnType::Text => text::parse(ty, &value.to_string()),
             _ => Err(SqlError::new(
                 ErrorKind::InvalidTextRepresentation,
                 format!(
@@ -65,6 +72,47 @@ fn datum(ty: ColumnType, value: &Value) -> Result<Datum, SqlError> {
                 ),
             )),
         },
+    }
+}
+
+/// Whether values of the type are JSON themselves, arrays too.
+fn is_document(ty: ColumnType) -> bool {
+    matches!(ty, ColumnType::Json | ColumnType::Jsonb)
+}
+
+/// An array of several dimensions: PostgreSQL's text form of it has the same braces, and says what is wrong with them.
+fn shaped(element: ElementType, value: &Value) -> Result<Datum, SqlError> {
+    let mut literal = String::new();
+    write_literal(value, &mut literal);
+    text::parse(ColumnType::Shaped(element), &literal)
+}
+
+fn write_literal(value: &Value, out: &mut String) {
+    match value {
+        Value::Array(values) => {
+            out.push('{');
+            for (n, value) in values.iter().enumerate() {
+                if n > 0 {
+                    out.push(',');
+                }
+                write_literal(value, out);
+            }
+            out.push('}');
+        }
+        Value::Null => out.push_str("NULL"),
+        Value::String(text) => {
+            out.push('"');
+            for c in text.chars() {
+                if matches!(c, '"' | '\\') {
+                    out.push('\\');
+                }
+                out.push(c);
+            }
+            out.push('"');
+        }
+        // An object is an element that the type refuses.
+        Value::Object(_) => write_literal(&Value::String(value.to_string()), out),
+        Value::Bool(_) | Value::Number(_) => out.push_str(&value.to_string()),
     }
 }
 
@@ -109,6 +157,29 @@ mod tests {
             ])),
         );
         check(bigints, "\"{1}\"", Some(Datum::Array(vec![Datum::Int8(1)])));
-        check(bigints, "[[1]]", None);
+        let square = text::parse(ColumnType::Shaped(ElementType::Int8), "{{1,2},{3,NULL}}").ok();
+        assert!(square.is_some());
+        check(bigints, "[[\"1\", 2], [3, null]]", square);
+        check(bigints, "[[1], 2]", None);
+        check(bigints, "[[1], [2, 3]]", None);
+        let texts = ColumnType::Text.array().expect("text has arrays");
+        check(
+            texts,
+            r#"[["{a", "q\"b\\"], ["NULL", ""]]"#,
+            text::parse(
+                ColumnType::Shaped(ElementType::Text),
+                r#"{{"{a","q\"b\\"},{"NULL",""}}"#,
+            )
+            .ok(),
+        );
+        let documents = ColumnType::Jsonb.array().expect("jsonb has arrays");
+        check(
+            documents,
+            "[[1], 2]",
+            Some(Datum::Array(vec![
+                Datum::Text("[1]".to_string()),
+                Datum::Text("2".to_string()),
+            ])),
+        );
     }
 }

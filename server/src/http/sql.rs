@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::auth::Admitted;
 use crate::http::access::{Caller, Credentials, authenticate};
-use crate::http::error::{HttpError, write_error};
+use crate::http::error::{HttpError, unreadable, write_error};
 use crate::http::params::Statement;
 use crate::http::statement::{self, PIECES_QUEUED_MAX, Piece};
 use crate::http::{BODY_BYTES_MAX, HttpServer};
@@ -123,8 +123,11 @@ async fn read(body: Body) -> Result<Asked, HttpError> {
             return Err(violation(message).into());
         }
     };
-    serde_json::from_slice(&body)
-        .map_err(|error| violation(format!("malformed request: {error}")).into())
+    // An array of the members would be read as well.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(violation("malformed request: a request is an object".to_string()).into());
+    }
+    serde_json::from_slice(&body).map_err(|error| unreadable("malformed request", &error).into())
 }
 
 /// A statement that runs, and what of its answer was written.

@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use crate::auth::Admitted;
 use crate::http::HttpServer;
 use crate::http::access::{Caller, Credentials, authenticate};
-use crate::http::error::{HttpError, write_error};
+use crate::http::error::{HttpError, unreadable, write_error};
 use crate::http::feeds::{Frame, Guest, Order, Subscription};
 use crate::http::params::Statement;
 use crate::interrupts::{Client, Interrupts, Stop};
@@ -73,7 +73,7 @@ fn statement(parameters: Parameters) -> Result<Statement, SqlError> {
     let params = match &parameters.params {
         None => Vec::new(),
         Some(json) => serde_json::from_str(json)
-            .map_err(|error| violation(format!("params is no JSON array: {error}")))?,
+            .map_err(|error| unreadable("params is no JSON array", &error))?,
     };
     Ok(Statement {
         sql: parameters.sql.into(),
@@ -84,8 +84,8 @@ fn statement(parameters: Parameters) -> Result<Statement, SqlError> {
 /// `Last-Event-ID` is newer than what the URL says: an EventSource keeps its URL and changes the header.
 fn resume_point(headers: &HeaderMap, parameters: &Parameters) -> Result<Option<Seq>, SqlError> {
     let header = headers.get("last-event-id").map(|value| {
-        let text = value.to_str().unwrap_or_default();
-        text.to_string()
+        // What is no text is no position, and refused as such.
+        String::from_utf8_lossy(value.as_bytes()).into_owned()
     });
     let given = header
         .filter(|text| !text.is_empty())

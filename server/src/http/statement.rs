@@ -80,7 +80,8 @@ async fn run_to_end(
 ) -> Result<(), Stop> {
     let mut session = session(server, who, &interrupts)?;
     interrupts.attach(&session);
-    interrupts.statement_begins(session.statement_timeout());
+    // The session has no other statement: a cancel that came before this one began is meant for it.
+    interrupts.deadline_in(session.statement_timeout());
     let done = execute(&mut session, statement, &interrupts, out).await;
     session.abort();
     done

@@ -118,9 +118,7 @@ impl Channels {
     pub(super) fn apply(&mut self, event: ChannelEvent) {
         match event {
             ChannelEvent::Listen(target) => self.listen(*target),
-            ChannelEvent::Unlisten(name) => self
-                .channels
-                .retain(|channel| name.as_ref().is_some_and(|name| **name != *channel.name)),
+            ChannelEvent::Unlisten(name) => self.channels.retain(|channel| *channel.name != *name),
         }
     }
 

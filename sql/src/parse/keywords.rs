@@ -5,6 +5,14 @@ pub(super) fn is_taken(name: &str) -> bool {
     TAKEN.binary_search(&name).is_ok()
 }
 
+/// Whether an unquoted word, in small letters, is no name of a column or the like (ColId).
+pub(super) fn is_reserved(word: &str) -> bool {
+    let lines = include_str!("../plan/pg_get_keywords.csv").lines();
+    lines.map(|line| line.split(',')).any(|mut of| {
+        of.next() == Some(word) && of.next().is_some_and(|code| matches!(code, "R" | "T"))
+    })
+}
+
 /// Whether a word in capitals may be the whole name of a type that every database has.
 pub(super) fn begins_type(word: &str) -> bool {
     matches!(

@@ -167,7 +167,7 @@ pub(super) fn check_names(
 }
 
 /// As sqlparser says it.
-fn unexpected(token: &TokenWithSpan) -> ParserError {
+pub(super) fn unexpected(token: &TokenWithSpan) -> ParserError {
     let place = token.span.start;
     ParserError::ParserError(format!(
         "Expected: end of statement, found: {}{place}",

@@ -1,5 +1,6 @@
 //! A session's side of what lies outside it: LISTEN and NOTIFY, and what others are shown of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -7,7 +8,7 @@ use tidelog_storage::Seq;
 
 use super::{Login, Notice, Session};
 use crate::activity::{Activities, Shown};
-use crate::notify::{ChannelEvent, Outbox};
+use crate::notify::{ChannelChange, ChannelEvent, Outbox};
 use crate::parse::Parsed;
 
 impl Session {
@@ -68,5 +69,41 @@ impl Session {
     /// A channel that was listened to is gone.
     pub fn channel_ended(&mut self, channel: &str) {
         self.listening.remove(channel);
+    }
+
+    /// What takes effect with the commit: cursors outlive it, LISTEN and UNLISTEN.
+    pub(super) fn committed(&mut self, changes: Vec<ChannelChange>, visible: Seq) {
+        self.keep_cursors();
+        let mut later = changes.into_iter();
+        while let Some(change) = later.next() {
+            match change {
+                ChannelChange::Listen(mut target) => {
+                    if !target.since {
+                        target.after = visible;
+                    }
+                    self.listening.insert(target.channel.clone());
+                    self.channel_events.push(ChannelEvent::Listen(target));
+                }
+                ChannelChange::Unlisten(channel) => {
+                    let of = match channel {
+                        Some(channel) => BTreeSet::from([channel]),
+                        None => self.listening.clone(),
+                    };
+                    // What the transaction listens to again goes on: nothing that was said meanwhile is left out.
+                    let again = |channel: &String| {
+                        let mut later = later.as_slice().iter();
+                        later.any(|change| match change {
+                            ChannelChange::Listen(target) => target.channel == *channel,
+                            ChannelChange::Unlisten(_) => false,
+                        })
+                    };
+                    for channel in of.into_iter().filter(|channel| !again(channel)) {
+                        self.listening.remove(&channel);
+                        let event = ChannelEvent::Unlisten(channel);
+                        self.channel_events.push(event);
+                    }
+                }
+            }
+        }
     }
 }

@@ -23,7 +23,7 @@ use crate::copy::CopyIn;
 use crate::ddl as definitions;
 use crate::error::{ErrorKind, SqlError, unique_violation};
 use crate::locks::Locks;
-use crate::notify::{ChannelChange, ChannelEvent};
+use crate::notify::ChannelChange;
 use crate::provider::Scope;
 use crate::row::Write;
 use crate::settings::SettingsMark;
@@ -376,29 +376,6 @@ impl Session {
                 self.drop_fresh_cursors();
                 Err(error)
             }
-        }
-    }
-
-    /// What takes effect with the commit: cursors outlive it, LISTEN and UNLISTEN.
-    fn committed(&mut self, changes: Vec<ChannelChange>, visible: Seq) {
-        self.keep_cursors();
-        for change in changes {
-            self.channel_events.push(match change {
-                ChannelChange::Listen(mut target) => {
-                    if !target.since {
-                        target.after = visible;
-                    }
-                    self.listening.insert(target.channel.clone());
-                    ChannelEvent::Listen(target)
-                }
-                ChannelChange::Unlisten(channel) => {
-                    match &channel {
-                        Some(channel) => drop(self.listening.remove(channel)),
-                        None => self.listening.clear(),
-                    }
-                    ChannelEvent::Unlisten(channel)
-                }
-            });
         }
     }
 

@@ -65,11 +65,30 @@ impl Committer {
         Ok(())
     }
 
+    /// The table is another one for who has read it, since `altered`.
+    pub(super) fn note_altered(
+        &self,
+        batch: &mut WriteBatch,
+        table: TableId,
+        altered: Seq,
+    ) -> Result<(), StorageError> {
+        let hot = &self.shared.hot;
+        let key = cold::history_key(table);
+        let Some(stored) = hot.get(Family::Meta, &key)? else {
+            return Ok(());
+        };
+        let mut history = History::decode(&stored)?;
+        history.altered = altered;
+        batch.put_cf(hot.family(Family::Meta), key, history.encode());
+        Ok(())
+    }
+
     /// The history of a new table's data begins.
     pub(super) fn begin_history(&self, batch: &mut WriteBatch, table: TableId, created: Seq) {
         let history = History {
             created,
             complete_from: created,
+            altered: created,
         };
         let meta = self.shared.hot.family(Family::Meta);
         batch.put_cf(meta, cold::history_key(table), history.encode());

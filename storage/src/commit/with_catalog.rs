@@ -95,7 +95,12 @@ impl Committer {
         for table in tables.values() {
             match old.tables.get(&table.id) {
                 Some(before) if Arc::ptr_eq(before, table) => {}
-                Some(before) => remove_indexes(&self.shared, &mut group.batch, before, table)?,
+                Some(before) => {
+                    remove_indexes(&self.shared, &mut group.batch, before, table)?;
+                    if !table.looks_like(before) {
+                        self.note_altered(&mut group.batch, table.id, last)?;
+                    }
+                }
                 None => {
                     // With the rows that the transaction puts into it.
                     self.begin_history(&mut group.batch, table.id, last);

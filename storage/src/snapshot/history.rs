@@ -20,20 +20,29 @@ pub struct History {
     pub created: Seq,
     /// Reads at this Seq and later find every version that was live then, and transactions as a whole.
     pub complete_from: Seq,
+    /// When what a reader of all of it sees last became another: its name, columns or primary key. Not before `created`.
+    pub altered: Seq,
 }
 
 impl History {
     pub(crate) fn encode(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16);
+        let mut out = Vec::with_capacity(24);
         put_seq(&mut out, self.created);
         put_seq(&mut out, self.complete_from);
+        put_seq(&mut out, self.altered);
         out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<History, StorageError> {
+        let created = read_seq(bytes)?;
         Ok(History {
-            created: read_seq(bytes)?,
+            created,
             complete_from: read_seq(bytes.get(8..).unwrap_or_default())?,
+            altered: match bytes.get(16..) {
+                // It was written before alterations were noted.
+                None | Some([]) => created,
+                Some(bytes) => read_seq(bytes)?,
+            },
         })
     }
 }

@@ -517,6 +517,7 @@ async fn each_break_is_found() {
                 let history = History {
                     created: Seq::ZERO,
                     complete_from: Seq::ZERO,
+                    altered: Seq::ZERO,
                 };
                 let key = cold::history_key(TableId::new(50));
                 batch.put_cf(hot.family(Family::Meta), key, history.encode());
@@ -633,6 +634,7 @@ fn edit_history(hot: &Hot, batch: &mut WriteBatch, complete_from: Seq) {
     let history = History {
         created: Seq::ZERO,
         complete_from,
+        altered: Seq::ZERO,
     };
     let key = cold::history_key(TableId::new(1));
     batch.put_cf(hot.family(Family::Meta), key, history.encode());

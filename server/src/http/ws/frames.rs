@@ -9,6 +9,7 @@ use tidelog_sql::{ErrorKind, SqlError};
 use tidelog_storage::Seq;
 
 use crate::http::access::Credentials;
+use crate::http::error::unreadable;
 use crate::http::params::Statement;
 use crate::http::sse::resume_seq;
 
@@ -104,14 +105,27 @@ pub(super) fn parse(text: &str) -> Result<Frame, Malformed> {
         Malformed { id, error }
     };
     // First into a tree: with numbers of any length serde cannot read them through a tagged enum.
-    let mut frame: Value =
-        serde_json::from_str(text).map_err(|error| refused(None, &error.to_string()))?;
+    let mut frame: Value = serde_json::from_str(text).map_err(|error| Malformed {
+        id: id_of_unreadable(text),
+        error: unreadable("malformed frame", &error),
+    })?;
     let members = (frame.as_object_mut()).ok_or_else(|| refused(None, "a frame is an object"))?;
     let id = members.get("id").and_then(Value::as_u64);
     let Some(Value::String(kind)) = members.shift_remove("type") else {
         return Err(refused(id, "a frame has a type"));
     };
     of_kind(&kind, frame).map_err(|error| Malformed { id, error })
+}
+
+/// The id of a frame that is JSON but for a value that nobody can hold: what is skipped may be nested at will, and its
+/// strings are not looked into.
+fn id_of_unreadable(text: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Addressed {
+        id: u64,
+    }
+    let addressed: Addressed = serde_json::from_str(text).ok()?;
+    Some(addressed.id)
 }
 
 fn of_kind(kind: &str, frame: Value) -> Result<Frame, SqlError> {
@@ -234,6 +248,35 @@ mod tests {
                 }
                 Ok(_) => panic!("{frame}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_value_that_nobody_can_hold_does_not_hide_the_id() {
+        let deep = |n| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        for (params, kind) in [
+            (
+                r#"["\ud83d"]"#.to_string(),
+                ErrorKind::CharacterNotInRepertoire,
+            ),
+            (
+                r#"["\ude00 id"]"#.to_string(),
+                ErrorKind::CharacterNotInRepertoire,
+            ),
+            (deep(200), ErrorKind::StatementTooComplex),
+            (deep(100_000), ErrorKind::StatementTooComplex),
+        ] {
+            let frame =
+                format!(r#"{{"params":{params},"type":"query","sql":"{{\"id\":6}}","id":5}}"#);
+            let Err(Malformed { id, error }) = parse(&frame) else {
+                panic!("{frame}");
+            };
+            assert_eq!((id, error.kind), (Some(5), kind), "{error}");
+            // Cut off, it may be anyone's.
+            assert_eq!(
+                parse(&frame[..frame.len() - 1]).err().and_then(|e| e.id),
+                None
+            );
         }
     }
 }
