@@ -85,6 +85,8 @@ pub(super) struct Overlay {
     dead: HashSet<Version>,
     /// What to take back when the transaction that is being checked fails.
     undo: Vec<Undo>,
+    /// Nothing is taken back.
+    is_lasting: bool,
 }
 
 /// A row version of a table without primary key.
@@ -96,9 +98,23 @@ enum Undo {
 }
 
 impl Overlay {
+    /// One that is of one transaction, and of no use when that fails.
+    pub(super) fn of_one() -> Overlay {
+        Overlay {
+            is_lasting: true,
+            ..Overlay::default()
+        }
+    }
+
+    fn note(&mut self, undo: Undo) {
+        if !self.is_lasting {
+            self.undo.push(undo);
+        }
+    }
+
     pub(super) fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
         let before = self.keys.insert(key.clone(), holder);
-        self.undo.push(Undo::Key(key.clone(), before));
+        self.note(Undo::Key(key.clone(), before));
     }
 
     /// Whether it takes a key from its holder and gives it to nobody.
@@ -280,7 +296,7 @@ pub(super) trait Lookup {
             }
         }
         overlay.dead.insert(dead.clone());
-        overlay.undo.push(Undo::Dead(dead));
+        overlay.note(Undo::Dead(dead));
         Ok(())
     }
 

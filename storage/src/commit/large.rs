@@ -319,7 +319,7 @@ impl Committer {
             false if is_last_try => {
                 let now_ms = self.shared.generator.now_ms();
                 let first = self.shared.generator.draw(1);
-                self.check(&mut Overlay::default(), transaction, first, now_ms)?;
+                self.check(&mut Overlay::of_one(), transaction, first, now_ms)?;
             }
             false => return Ok(Turn::CheckAgain),
         }
