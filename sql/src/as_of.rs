@@ -167,13 +167,16 @@ pub(crate) fn check_history(snapshot: &Snapshot, table: &TableDef) -> Result<(),
         return Err(SqlError::unsupported("AS OF for a stream table"));
     }
     let gone = |message| SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
-    let at = |seq: Seq| format!("Seq {seq} ({})", shown_time(seq.unix_ms()));
+    let at = |seq: Seq| -> Result<String, SqlError> {
+        let time = shown_time(snapshot.time_of(seq)?);
+        Ok(format!("Seq {seq} ({time})"))
+    };
     let unborn = gone(format!("relation \"{name}\" did not exist at Seq {seq}"));
     let Some(history) = snapshot.history(table.id)? else {
         return Err(unborn);
     };
     if seq < history.created {
-        let created = at(history.created);
+        let created = at(history.created)?;
         return Err(unborn.detail(format!(
             "It was created, truncated or rewritten at {created}."
         )));
@@ -185,7 +188,7 @@ pub(crate) fn check_history(snapshot: &Snapshot, table: &TableDef) -> Result<(),
         ))
         .detail(format!(
             "The oldest that can be read is {}.",
-            at(history.complete_from)
+            at(history.complete_from)?
         ))
         .hint(format!(
             "ALTER TABLE {set} SET (history_window = '…') keeps more from then on."

@@ -175,7 +175,7 @@ fn read_most(
         snapshot,
         rows: RowReader::whole(table.clone()),
         after,
-        oldest: snapshot.oldest(&table),
+        oldest: snapshot.oldest(&table)?,
         table,
         limit: most.changes,
         bytes_left: most.bytes,
@@ -216,7 +216,7 @@ fn expired(snapshot: &Snapshot, table: &TableDef, after: Seq) -> Result<Seq, Sto
         return Ok(state.watermark);
     }
     // What has not left it yet.
-    let alive = snapshot.oldest(table);
+    let alive = snapshot.oldest(table)?;
     if after.next() >= alive {
         return Ok(Seq::ZERO);
     }

@@ -46,7 +46,7 @@ use ahead::Recent;
 use check::{Group, Overlay};
 use garbage::Garbage;
 use index::Unindexed;
-use large::{Checked, Pace, Turn, UnderWay, Written};
+use large::{Checked, Turn, UnderWay, Written};
 pub(crate) use queue::CommitQueue;
 use queue::PendingCommit;
 
@@ -92,13 +92,14 @@ impl Shared {
 /// A view of the database as it is now.
 pub(crate) fn view_of(
     hot: &Arc<Hot>,
-    seq: Seq,
+    (seq, follows_ms): (Seq, i64),
     (catalog, tables): (Arc<Catalog>, ddl::Tables),
     garbage: &Arc<Garbage>,
 ) -> Arc<View> {
     let view = View {
         hot: HotSnapshot::take(hot),
         seq,
+        follows_ms,
         catalog,
         tables,
         garbage: garbage.clone(),
@@ -266,7 +267,6 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
         dropped_roles: HashMap::new(),
         recent: Recent::default(),
         large: None,
-        pace: Pace::default(),
         waiting: VecDeque::new(),
         ready: VecDeque::new(),
         stopped: Vec::new(),
@@ -290,7 +290,6 @@ struct Committer {
     dropped_roles: HashMap<Partition, Seq>,
     recent: Recent,
     large: Option<UnderWay>,
-    pace: Pace,
     /// What waits for the large transaction that is under way, and what has waited for one.
     waiting: VecDeque<Request>,
     ready: VecDeque<Request>,
@@ -487,7 +486,7 @@ impl Committer {
         for mut commit in waiting {
             let seqs = commit.transaction.seqs();
             let Some(first) = self.shared.generator.try_draw(seqs) else {
-                // The large transaction that is under way takes longer than was thought.
+                // All Seqs that are left to others while a large transaction is under way are drawn.
                 self.waiting.push_back(Request::Commit(Box::new(commit)));
                 continue;
             };
@@ -531,7 +530,9 @@ impl Committer {
         }
         let mut batch = std::mem::take(&mut group.batch);
         let now_ms = self.shared.generator.now_ms();
-        self.moments.note(&hot, &mut batch, last, now_ms);
+        let is_late = group.is_large || matches!(self.large, Some(UnderWay::Writing(..)));
+        let late_after = is_late.then(|| self.shared.view().seq);
+        (self.moments).note(&hot, &mut batch, last, late_after, now_ms)?;
         let has_catalog = catalog.is_some();
         match &catalog {
             None => self.write_commits(batch, synced)?,
@@ -543,7 +544,8 @@ impl Committer {
                 // Every view so far may read the files; the one that comes next cannot.
                 self.shared.garbage.add(garbage);
                 let catalog = (catalog, self.tables.clone());
-                let view = view_of(&hot, last, catalog, &self.shared.garbage);
+                let at = (last, self.moments.follows_ms());
+                let view = view_of(&hot, at, catalog, &self.shared.garbage);
                 drop(std::mem::replace(&mut *self.shared.current.write(), view));
             }
         }
@@ -639,6 +641,7 @@ impl Committer {
         let view = publishable(View {
             hot: HotSnapshot::take(&self.shared.hot),
             seq,
+            follows_ms: self.moments.follows_ms(),
             catalog: old.catalog.clone(),
             tables: old.tables.clone(),
             garbage: old.garbage.clone(),

@@ -258,7 +258,7 @@ fn runs(
     pick: fn(&[Candidate]) -> Vec<Range<usize>>,
 ) -> Result<Vec<Vec<ColdFile>>, StorageError> {
     let files = snapshot.cold_files(table, &PartitionSet::All)?;
-    let (floor, order) = (snapshot.history_floor(table), order(table));
+    let (floor, order) = (snapshot.history_floor(table)?, order(table));
     let storage = table.options.storage.as_deref().unwrap_or(DEFAULT_STORE);
     let mut runs = Vec::new();
     for files in files.chunk_by(|a, b| a.partition == b.partition) {
@@ -306,7 +306,7 @@ fn merge(
     let mut dropped = Vec::new();
     let (range, floor) = (
         first.first_seq..=last.last_seq,
-        snapshot.history_floor(table),
+        snapshot.history_floor(table)?,
     );
     snapshot.visit_filed_dead(table.id, &partition, range, floor, |seq, by| {
         dropped.push((seq, by));

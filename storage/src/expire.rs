@@ -62,7 +62,7 @@ fn find_expired(
     snapshot: &Snapshot,
     table: &std::sync::Arc<TableDef>,
 ) -> Result<Vec<Expired>, StorageError> {
-    let bound = snapshot.oldest(table);
+    let bound = snapshot.oldest(table)?;
     let mut rows = Vec::new();
     let mut rows_of = RowReader::whole(table.clone());
     for (partition, state) in snapshot.states(table.id, &PartitionSet::All)? {

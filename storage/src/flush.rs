@@ -338,7 +338,7 @@ fn flush_partition(
     state: &PartitionState,
 ) -> Result<Flushed, StorageError> {
     let (floor, id) = (
-        snapshot.history_floor(table),
+        snapshot.history_floor(table)?,
         flusher.shared.generator.draw(1),
     );
     let cold = &flusher.cold;

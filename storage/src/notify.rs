@@ -14,6 +14,7 @@ use crate::changes::FeedScope;
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{put_seq, read_seq, scope_key, seq_of};
+use crate::moments;
 use crate::seq::{EPOCH_UNIX_MS, Seq};
 use crate::snapshot::{PartitionSet, Snapshot};
 use crate::transaction::Partition;
@@ -183,7 +184,8 @@ pub(crate) struct Old {
 
 /// Finds the hours that are older than the window, if there is a record in them.
 pub(crate) fn find_old(snapshot: &Snapshot) -> Result<Option<Old>, StorageError> {
-    let bound = hour_of(Seq::first_at(snapshot.taken_ms - NOTIFICATION_WINDOW_MS));
+    let since_ms = snapshot.taken_ms - NOTIFICATION_WINDOW_MS;
+    let bound = hour_of(moments::first_since(&snapshot.view.hot, since_ms)?);
     let range = (hour_key(0), hour_key(bound));
     let records = (snapshot.view.hot).iterate(Family::Stream, &range.0, range.1.clone());
     let any = records.valid();

@@ -97,7 +97,8 @@ pub(crate) fn is_version(bytes: &[u8]) -> bool {
 /// # Panics
 /// When a row is not of the table's types.
 pub(crate) fn encode(op: ChangeOp, table: &TableDef, row: &Row, old: Option<&Row>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(24 + row.len() * 12);
+    // A transaction may keep millions of them: little more room than they take.
+    let mut out = Vec::with_capacity(24 + room(row) + old.map_or(0, room));
     out.push(match op {
         ChangeOp::Insert => INSERT,
         ChangeOp::Update => UPDATE,
@@ -109,12 +110,23 @@ pub(crate) fn encode(op: ChangeOp, table: &TableDef, row: &Row, old: Option<&Row
     }
     out.extend_from_slice(&table.schema_version.to_be_bytes());
     if let Some(old) = old {
-        let mut bytes = Vec::with_capacity(row.len() * 12);
+        let mut bytes = Vec::with_capacity(room(old));
         encode_row(table, old, &mut bytes);
         put_bytes(&mut out, &bytes);
     }
     encode_row(table, row, &mut out);
     out
+}
+
+/// About how many bytes a row takes, more rather than less.
+fn room(row: &Row) -> usize {
+    let of = |value: &Datum| match value {
+        Datum::Text(text) => text.len() + 3,
+        Datum::Bytea(bytes) => bytes.len() + 3,
+        Datum::Null | Datum::Int4(_) | Datum::Int8(_) | Datum::TimestampTz(_) => 8,
+        _ => 16,
+    };
+    row.iter().map(of).sum()
 }
 
 /// Sets the superseded version's Seq and the end-of-transaction mark of a record.

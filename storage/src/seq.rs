@@ -14,6 +14,10 @@ const COUNTER_BITS: u32 = 12;
 const NODE_BITS: u32 = 10;
 const PENDING_BASE: i64 = i64::MAX - u32::MAX as i64;
 const COUNTER_MAX: i64 = (1 << COUNTER_BITS) - 1;
+/// Milliseconds, of 4,096 Seqs each, that are between the clock and a run that is reserved; and at least between the newest Seq
+/// and it, which is about as long as the shortest large commit takes.
+const ROOM_MS: i64 = 1000;
+const ROOM_MS_MIN: i64 = 16;
 
 /// Position in commit order: `ms << 22 | node << 12 | counter`, ms since 2024-01-01 UTC.
 ///
@@ -39,7 +43,8 @@ impl Seq {
         self.0
     }
 
-    /// The lowest Seq that a commit at `unix_ms` or later can have; `ZERO` for times before 2024.
+    /// The lowest Seq that is drawn at `unix_ms` or later, but for those that are drawn while a run is reserved; `ZERO` for times
+    /// before 2024.
     pub fn first_at(unix_ms: i64) -> Seq {
         Seq(unix_ms
             .saturating_sub(EPOCH_UNIX_MS)
@@ -47,8 +52,8 @@ impl Seq {
             << (NODE_BITS + COUNTER_BITS))
     }
 
-    /// When this Seq was drawn, in milliseconds since the Unix epoch (up to the little that a full
-    /// counter may have borrowed from the future).
+    /// When this Seq was drawn, in milliseconds since the Unix epoch; earlier or later where Seqs did not follow the clock
+    /// (`moments`).
     pub fn unix_ms(self) -> i64 {
         (self.0 >> (NODE_BITS + COUNTER_BITS)) + EPOCH_UNIX_MS
     }
@@ -110,7 +115,8 @@ pub fn system_clock() -> Clock {
 /// Commits and `snowflake_id()` draw from the same generator, so an id is always below the Seq of the
 /// commit that stores it, and ids stay unique across a restart because the newest commit is known.
 ///
-/// A run can be reserved ahead of the clock (`reserve`): until it is released, everybody draws below it.
+/// A run can be reserved for later (`reserve`): until it is released, everybody draws below it, and Seqs count on from where the
+/// clock stood, however long that takes.
 pub struct SeqGenerator {
     clock: Clock,
     node: i64,
@@ -120,17 +126,25 @@ pub struct SeqGenerator {
 
 struct Drawn {
     last: Seq,
-    /// The first and last Seq of the run that is reserved.
-    reserved: Option<(Seq, Seq)>,
+    reserved: Option<Reserved>,
+}
+
+/// A run for later.
+struct Reserved {
+    first: Seq,
+    last: Seq,
+    /// Where others draw meanwhile.
+    from: Seq,
 }
 
 impl Drawn {
-    /// Takes `n` consecutive Seqs from `from` on, above the last; `None` when they come to the run that is reserved.
-    fn take(&mut self, from: Seq, n: u64) -> Option<Seq> {
+    /// Takes `n` consecutive Seqs from `now` on, above the last; `None` when they come to the run that is reserved.
+    fn take(&mut self, now: Seq, n: u64) -> Option<Seq> {
         assert!(n > 0, "an empty run of Seqs has no first");
+        let from = self.reserved.as_ref().map_or(now, |run| run.from);
         let first = from.max(self.last.advance(1));
         let last = first.advance(n - 1);
-        if self.reserved.is_some_and(|(reserved, _)| last >= reserved) {
+        if self.reserved.as_ref().is_some_and(|run| last >= run.first) {
             return None;
         }
         self.last = last;
@@ -153,45 +167,49 @@ impl SeqGenerator {
         }
     }
 
-    /// Draws `n` consecutive Seqs (`first`, `first.advance(1)`, …) and returns the first; `n` is at least 1. When the clock has
-    /// come to a reserved run they are from before it, and once all of these are drawn, which none lives to see, it waits.
+    /// Draws `n` consecutive Seqs (`first`, `first.advance(1)`, …) and returns the first; `n` is at least 1. While a run is
+    /// reserved they are from before it; once all of these, some millions, are drawn, it waits.
     pub fn draw(&self, n: u64) -> Seq {
         let mut drawn = self.drawn.lock();
         loop {
-            let now = drawn.take(self.at(0), n);
-            if let Some(first) = now.or_else(|| drawn.take(Seq::ZERO, n)) {
+            if let Some(first) = drawn.take(self.at(0), n) {
                 return first;
             }
             self.released.wait(&mut drawn);
         }
     }
 
-    /// As `draw`; `None` where the clock has come to a reserved run.
+    /// As `draw`; `None` where it would wait.
     pub(crate) fn try_draw(&self, n: u64) -> Option<Seq> {
         self.drawn.lock().take(self.at(0), n)
     }
 
-    /// Takes `n` consecutive Seqs for later, of so many milliseconds from now, and returns the first. Others draw lower
-    /// ones until the run is released. Where Seqs are ahead of the clock, there is room for 256 of them a millisecond.
+    /// Takes `n` consecutive Seqs for later and returns the first. Until the run is released others draw the ones between now
+    /// and then: `ROOM_MS` and eight for each of the run, or, where Seqs are ahead of the clock, which runs in a row shall not
+    /// drive further, `ROOM_MS_MIN` and two for each.
     ///
     /// # Panics
     /// When another run is reserved.
-    pub(crate) fn reserve(&self, n: u64, ahead_ms: i64) -> Seq {
+    pub(crate) fn reserve(&self, n: u64) -> Seq {
         assert!(n > 0, "an empty run of Seqs has no first");
         let mut drawn = self.drawn.lock();
         assert!(drawn.reserved.is_none(), "one run at a time is reserved");
-        // Not all of it again for each of many runs in a row: Seqs would run away from the clock.
-        let room = Seq::first_at(drawn.last.unix_ms() + 1 + ahead_ms / 16);
-        let first = self.at(ahead_ms).max(self.of_node(room));
-        drawn.reserved = Some((first, first.advance(n - 1)));
+        let ms_of = |seqs: u64| i64::try_from(seqs >> COUNTER_BITS).expect("a shift of twelve");
+        let next = Seq::first_at(drawn.last.unix_ms() + 1 + ROOM_MS_MIN + ms_of(2 * n));
+        let first = self.at(ROOM_MS + ms_of(8 * n)).max(self.of_node(next));
+        drawn.reserved = Some(Reserved {
+            first,
+            last: first.advance(n - 1),
+            from: self.at(0),
+        });
         first
     }
 
     /// Ends the reservation: from now on Seqs are above the run that was reserved.
     pub(crate) fn release(&self) {
         let mut drawn = self.drawn.lock();
-        if let Some((_, last)) = drawn.reserved.take() {
-            drawn.last = last;
+        if let Some(run) = drawn.reserved.take() {
+            drawn.last = run.last;
         }
         self.released.notify_all();
     }
@@ -255,45 +273,52 @@ mod tests {
     }
 
     #[test]
-    fn others_draw_below_what_is_reserved() {
+    fn others_draw_below_what_is_reserved_however_late_it_gets() {
         let (time, clock) = held_clock(1000);
         let generator = SeqGenerator::new(clock, 3, Seq::ZERO);
-        let first = generator.reserve(5000, 2);
-        assert_eq!(first.unix_ms(), EPOCH_UNIX_MS + 1002);
-        assert!(generator.draw(4096) < first);
-        time.store(EPOCH_UNIX_MS + 1500, Ordering::SeqCst);
+        let first = generator.reserve(5000);
+        assert_eq!(first.unix_ms(), EPOCH_UNIX_MS + 1000 + ROOM_MS + 9);
+        let mut last = generator.draw(4096).advance(4095);
+        assert_eq!(last.unix_ms(), EPOCH_UNIX_MS + 1000);
+        for now in [1500, 500, 3_600_000, 3_600_001] {
+            time.store(EPOCH_UNIX_MS + now, Ordering::SeqCst);
+            assert_eq!(generator.try_draw(7), Some(last.advance(1)), "at {now}");
+            last = last.advance(7);
+        }
+        // The last ones.
+        let rest = (ROOM_MS as u64 + 8) * 4096 - 4 * 7;
+        assert_eq!(generator.try_draw(rest + 1), None);
+        assert_eq!(generator.draw(rest).advance(rest), first);
         assert_eq!(generator.try_draw(1), None);
-        assert!(generator.draw(4094) < first);
-        time.store(EPOCH_UNIX_MS + 1000, Ordering::SeqCst);
-        assert_eq!(generator.try_draw(3), None);
-        let last = generator.draw(2).advance(1);
-        assert_eq!(last.advance(1), first);
         std::thread::scope(|scope| {
             let waits = scope.spawn(|| generator.draw(1));
             generator.release();
-            assert!(waits.join().unwrap() > first.advance(4999));
+            let next = waits.join().unwrap();
+            assert_eq!(next.unix_ms(), EPOCH_UNIX_MS + 3_600_001);
         });
     }
 
     #[test]
     fn many_runs_in_a_row_leave_room_and_do_not_run_away_from_the_clock() {
-        let (time, clock) = held_clock(1000);
-        let generator = SeqGenerator::new(clock, 3, Seq::ZERO);
-        for _ in 0..1000 {
-            let first = generator.reserve(20_000, 640);
-            assert!(generator.draw(100_000) < first);
-            time.fetch_add(60, Ordering::SeqCst);
-            generator.release();
+        for (n, draws, takes_ms) in [(20_000, 100_000, 60), (60, 60_000, 20)] {
+            let (time, clock) = held_clock(1000);
+            let generator = SeqGenerator::new(clock, 3, Seq::ZERO);
+            for _ in 0..1000 {
+                let first = generator.reserve(n);
+                assert!(generator.draw(draws) < first);
+                time.fetch_add(takes_ms, Ordering::SeqCst);
+                generator.release();
+            }
+            let ahead_ms = generator.draw(1).unix_ms() - time.load(Ordering::SeqCst);
+            assert!(ahead_ms < 1100, "{ahead_ms}");
         }
-        let ahead_ms = generator.draw(1).unix_ms() - time.load(Ordering::SeqCst);
-        assert!(ahead_ms < 1000, "{ahead_ms}");
     }
 
     #[test]
     fn what_is_released_early_is_not_drawn_again() {
         let (_, clock) = held_clock(1000);
         let generator = SeqGenerator::new(clock, 3, Seq::ZERO);
-        let first = generator.reserve(10, 100);
+        let first = generator.reserve(10);
         generator.release();
         assert_eq!(generator.draw(1), first.advance(10));
     }

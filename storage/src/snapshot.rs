@@ -7,7 +7,7 @@ mod walk;
 
 use std::collections::HashMap;
 use std::ops::{ControlFlow, RangeInclusive};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::record_batch::RecordBatch;
 
@@ -71,6 +71,8 @@ pub enum ScanColumn {
 pub(crate) struct View {
     pub(crate) hot: HotSnapshot,
     pub(crate) seq: Seq,
+    /// From this time on, in milliseconds since the Unix epoch, no note tells that Seqs did not follow the clock (`moments`).
+    pub(crate) follows_ms: i64,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) tables: Arc<HashMap<TableId, Arc<TableDef>>>,
     /// Told when a view goes: files may have waited for it.
@@ -94,6 +96,8 @@ pub struct Snapshot {
     catalog: Option<Arc<Catalog>>,
     /// Whether a Seq was asked for, be it the newest.
     is_as_of: bool,
+    /// A time that was asked for, and the lowest Seq since it.
+    since: OnceLock<(i64, Seq)>,
 }
 
 /// A version that has a key, with its record where it is a transaction's own.
@@ -108,6 +112,7 @@ impl Snapshot {
             taken_ms,
             catalog: None,
             is_as_of: false,
+            since: OnceLock::new(),
         }
     }
 
@@ -119,6 +124,7 @@ impl Snapshot {
             seq: self.seq,
             catalog: Some(catalog),
             is_as_of: self.is_as_of,
+            since: self.since.clone(),
         }
     }
 
@@ -318,14 +324,13 @@ impl Snapshot {
                 None => return Ok(None),
             },
         };
-        Ok((seq >= self.oldest(table)).then_some((seq, None)))
+        Ok((seq >= self.oldest(table)?).then_some((seq, None)))
     }
 
     /// The live row that has a unique key, by the key's bytes. Blocking.
     pub fn holder(&self, table: &TableDef, key: &[u8]) -> Result<Option<Seq>, StorageError> {
-        Ok(self
-            .holder_of(key)?
-            .filter(|seq| *seq >= self.oldest(table)))
+        let oldest = self.oldest(table)?;
+        Ok(self.holder_of(key)?.filter(|seq| *seq >= oldest))
     }
 
     fn holder_of(&self, key: &[u8]) -> Result<Option<Seq>, StorageError> {
@@ -405,8 +410,27 @@ impl Snapshot {
     }
 
     /// The lowest Seq of a row that has not expired.
-    pub(crate) fn oldest(&self, table: &TableDef) -> Seq {
-        oldest_alive(table, self.taken_ms)
+    pub(crate) fn oldest(&self, table: &TableDef) -> Result<Seq, StorageError> {
+        match ttl_ms(table) {
+            Some(ttl_ms) => self.first_within(ttl_ms),
+            None => Ok(Seq::ZERO),
+        }
+    }
+
+    /// The lowest Seq inside the table's resume window.
+    pub(crate) fn oldest_resumable(&self, table: &TableDef) -> Result<Seq, StorageError> {
+        self.first_within(table.options.resume_window_ms)
+    }
+
+    /// The lowest Seq of what was committed in so many milliseconds up to when the snapshot was taken, or will be later.
+    pub(crate) fn first_within(&self, window_ms: i64) -> Result<Seq, StorageError> {
+        let since_ms = self.taken_ms.saturating_sub(window_ms);
+        if let Some((_, seq)) = self.since.get().filter(|(ms, _)| *ms == since_ms) {
+            return Ok(*seq);
+        }
+        let seq = self.view.first_since(since_ms)?;
+        let _ = self.since.set((since_ms, seq));
+        Ok(seq)
     }
 
     /// The state of one partition, if it was ever written to.
@@ -472,17 +496,9 @@ impl Snapshot {
     }
 }
 
-/// The lowest Seq inside the table's resume window at that time.
-pub(crate) fn oldest_resumable(table: &TableDef, now_ms: i64) -> Seq {
-    Seq::first_at(now_ms.saturating_sub(table.options.resume_window_ms))
-}
-
-/// The lowest Seq of a row of this table that has not expired at that time.
-pub(crate) fn oldest_alive(table: &TableDef, now_ms: i64) -> Seq {
-    match (table.kind, table.options.ttl_ms) {
-        (TableKind::Stream, Some(ttl_ms)) => Seq::first_at(now_ms.saturating_sub(ttl_ms)),
-        _ => Seq::ZERO,
-    }
+/// How long rows of a STREAM table live.
+pub(crate) fn ttl_ms(table: &TableDef) -> Option<i64> {
+    (table.options.ttl_ms).filter(|_| table.kind == TableKind::Stream)
 }
 
 /// Where the records of a table stand.

@@ -29,8 +29,9 @@ use crate::error::{CommitError, StorageError};
 use crate::expire;
 use crate::failpoint::{Failpoints, Step};
 use crate::flush::{Cold, Flusher, blocking};
-use crate::hot::Hot;
+use crate::hot::{Hot, HotSnapshot};
 use crate::jobs::{JobKind, JobRecord};
+use crate::moments::Moments;
 use crate::notify::{self, NotificationBatch};
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::sequence::{SequenceDef, SequenceError, SequenceState, Sequences};
@@ -133,7 +134,8 @@ impl Store {
         upkeep::clean(&cold, &hot, &runtime, files)?;
         erase::finish(&hot)?;
         let tables = ddl::tables_of(&catalog);
-        let view = view_of(&hot, last, (catalog, tables), &garbage);
+        let follows_ms = Moments::load(&HotSnapshot::take(&hot))?.follows_ms();
+        let view = view_of(&hot, (last, follows_ms), (catalog, tables), &garbage);
         let shared = Arc::new(Shared {
             generator: SeqGenerator::new(options.clock, options.node, last),
             current: RwLock::new(view),

@@ -9,6 +9,7 @@ mod erase;
 mod faulty;
 mod history;
 mod large;
+mod late;
 mod model;
 mod objects;
 mod reads;

@@ -187,7 +187,12 @@ impl RowKeys {
 
     /// As `of`; `None` where that panics.
     pub(crate) fn checked(table: &TableDef, partition: &Partition, row: &Row) -> Option<RowKeys> {
-        let mut keys = RowKeys::default();
+        // There may be millions of rows: no more room than they take.
+        let plain = || table.indexes.iter().filter(|index| !index.unique);
+        let mut keys = RowKeys {
+            unique: Vec::with_capacity(table.unique_keys().count()),
+            entries: Vec::with_capacity(plain().count()),
+        };
         let row = Keyed::new(table, row);
         for key in table.unique_keys() {
             match row.values(key) {
@@ -199,7 +204,7 @@ impl RowKeys {
                 None => return None,
             }
         }
-        for index in table.indexes.iter().filter(|index| !index.unique) {
+        for index in plain() {
             if !row.is_in(&index.columns, index.predicate) {
                 continue;
             }
@@ -210,6 +215,15 @@ impl RowKeys {
             keys.entries.push(entry.into());
         }
         Some(keys)
+    }
+
+    /// Has its unique keys stand where another version of the row has the same ones.
+    fn share(&mut self, other: &RowKeys) {
+        for own in &mut self.unique {
+            if let Some(same) = other.unique.iter().find(|same| *same == own) {
+                *own = same.clone();
+            }
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -247,7 +261,8 @@ impl Transaction {
         row: &Row,
     ) -> Seq {
         let old_keys = RowKeys::of(table, partition, &old.row);
-        let keys = RowKeys::of(table, partition, row);
+        let mut keys = RowKeys::of(table, partition, row);
+        keys.share(&old_keys);
         self.push(
             table,
             partition,

@@ -19,7 +19,7 @@ use crate::hot::Family;
 use crate::key::{read_seq, seq_of, version_key};
 use crate::record;
 use crate::seq::Seq;
-use crate::snapshot::{PartitionSet, Snapshot, oldest_resumable};
+use crate::snapshot::{PartitionSet, Snapshot, ttl_ms};
 use crate::transaction::Partition;
 use crate::{moments, notify};
 
@@ -120,7 +120,7 @@ struct OldParts {
 
 fn find_old(snapshot: &Snapshot, table: &TableDef) -> Result<OldParts, StorageError> {
     let states = snapshot.states(table.id, &PartitionSet::All)?;
-    let mut last_old = oldest_resumable(table, snapshot.taken_ms).previous();
+    let mut last_old = snapshot.oldest_resumable(table)?.previous();
     if let Some(limit) = table.options.resume_bytes {
         last_old = last_old.max(last_beyond(snapshot, table, &states, limit)?);
     }
@@ -222,17 +222,16 @@ struct OldCommits {
 fn find_old_commits(snapshot: &Snapshot) -> Result<OldCommits, StorageError> {
     let users: HashMap<TableId, Seq> = (snapshot.view.tables.values())
         .filter(|table| table.kind == TableKind::User)
-        .map(|table| (table.id, oldest_resumable(table, snapshot.taken_ms)))
-        .collect();
-    let floors = (snapshot.view.tables.values())
-        .filter(|table| table.kind != TableKind::Stream)
-        .map(|table| snapshot.history_floor(table));
-    let bound = users
-        .values()
-        .copied()
-        .chain(floors)
-        .min()
-        .unwrap_or(snapshot.seq());
+        .map(|table| Ok((table.id, snapshot.oldest_resumable(table)?)))
+        .collect::<Result<_, StorageError>>()?;
+    let mut bound = users.values().copied().min();
+    for table in snapshot.view.tables.values() {
+        if table.kind != TableKind::Stream {
+            let floor = snapshot.history_floor(table)?;
+            bound = Some(bound.map_or(floor, |bound| bound.min(floor)));
+        }
+    }
+    let bound = bound.unwrap_or(snapshot.seq());
     let mut found = OldCommits {
         count: 0,
         upto: Seq::ZERO,
@@ -259,6 +258,14 @@ fn find_old_commits(snapshot: &Snapshot) -> Result<OldCommits, StorageError> {
         commits.next();
     }
     commits.status()?;
-    found.moments_end = moments::end_of(&snapshot.view.hot, ended)?;
+    let windows = snapshot.view.tables.values().flat_map(|table| {
+        let options = &table.options;
+        [options.resume_window_ms, options.history_window_ms]
+            .into_iter()
+            .chain(ttl_ms(table))
+    });
+    let longest_ms = windows.fold(notify::NOTIFICATION_WINDOW_MS, i64::max);
+    let since_ms = snapshot.taken_ms.saturating_sub(longest_ms);
+    found.moments_end = moments::end_of_old(&snapshot.view.hot, ended, since_ms)?;
     Ok(found)
 }

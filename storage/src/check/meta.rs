@@ -13,10 +13,12 @@ use crate::commit::ddl::META_CATALOG;
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{parse_scope, read_seq, scope_end, scope_key, table_range};
+use crate::moments::Note;
+use crate::notify;
+use crate::seq::Seq;
 use crate::sequence::{self, META_SEQUENCE};
 use crate::snapshot::{History, rows_family};
 use crate::transaction::Partition;
-use crate::{moments, notify};
 
 /// Whether a file's Seqs are a range that can stand in a partition of this state behind the file before it.
 pub(crate) fn follows(before: Option<&ColdFile>, file: &ColdFile, state: &PartitionState) -> bool {
@@ -35,6 +37,8 @@ impl Checker<'_> {
     /// Every key of `meta` is of a known kind, decodes, and is about a table that exists.
     pub(super) fn meta(&mut self) -> Result<(), StorageError> {
         let mut before: Option<(TableId, ColdFile)> = None;
+        // The Seq of the newest note so far.
+        let mut noted: Option<Seq> = None;
         let mut entries = self.hot.iterate(Family::Meta, &[], vec![0xFF; 2]);
         while let Some((key, value)) = entries.item() {
             match key.first() {
@@ -52,10 +56,12 @@ impl Checker<'_> {
                     }
                 }
                 Some(&META_MOMENT) => {
-                    if moments::decode(key, value).is_err() {
+                    let note = Note::decode(key, value).ok();
+                    if note.is_none_or(|note| noted.is_some_and(|seq| note.seq < seq)) {
                         let what = format!("the time of a commit: {key:02x?} {value:02x?}");
                         self.report.find(Invariant::RecordsDecode, "meta", what);
                     }
+                    noted = note.map(|note| note.seq).max(noted);
                 }
                 Some(&META_TRIMMED) => self.mark(key, "trim mark", read_seq(value).is_ok()),
                 Some(&META_HISTORY) => {

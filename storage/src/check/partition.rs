@@ -14,9 +14,10 @@ use crate::hot::Family;
 use crate::key::{
     index_entry, parse_scope, prefix_end, scope_end, scope_key, seq_of, unique_key, version_key,
 };
+use crate::moments;
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
-use crate::snapshot::{History, oldest_alive, rows_family};
+use crate::snapshot::{History, rows_family, ttl_ms};
 use crate::transaction::{Partition, RowKeys};
 use crate::versions::{self, DeadEntry};
 
@@ -38,6 +39,8 @@ pub(super) struct Scope {
     pub(super) state: PartitionState,
     /// From here on its table's past is whole.
     complete_from: Seq,
+    /// The lowest Seq of a row that has not expired.
+    oldest: Seq,
     /// What its keys start with.
     pub(super) key: Vec<u8>,
     /// Its files, in order.
@@ -80,6 +83,9 @@ impl Checker<'_> {
             }
             let history = self.hot.get(Family::Meta, &cold::history_key(table.id))?;
             let history = history.and_then(|bytes| History::decode(&bytes).ok());
+            let since_ms = ttl_ms(&table).map(|ttl_ms| self.now_ms.saturating_sub(ttl_ms));
+            let oldest = since_ms.map(|since_ms| moments::first_since(self.hot, since_ms));
+            let oldest = oldest.transpose()?.unwrap_or(Seq::ZERO);
             let (from, to) = cold::meta_table_range(META_STATE, table.id);
             let mut states = self.hot.iterate(Family::Meta, &from, to);
             while let Some((key, value)) = states.item() {
@@ -94,6 +100,7 @@ impl Checker<'_> {
                         partition,
                         state,
                         complete_from: history.map_or(Seq::MAX, |history| history.complete_from),
+                        oldest,
                         files: Vec::new(),
                         matched: BTreeMap::new(),
                     };
@@ -310,7 +317,7 @@ impl Checker<'_> {
             return Ok(());
         };
         // A newer row may have taken the key of one that has expired.
-        let expired = seq < oldest_alive(&scope.table, self.now_ms);
+        let expired = seq < scope.oldest;
         for (id, key) in &keys.unique {
             let holder = self.hot.get(Family::Key, key)?;
             match holder.map_or(Ok(None), |entry| versions::holder(&entry, Seq::MAX))? {

@@ -270,20 +270,37 @@ impl ColdStore {
         inside: &Path,
         cover: &[Range<u64>],
     ) -> Result<Vec<Bytes>, StorageError> {
-        let named = |error| self.named_read(inside, error);
-        let mut parts = (self.objects.get_ranges(inside, cover).await).map_err(named)?;
+        let mut parts = match self.objects.get_ranges(inside, cover).await {
+            Ok(parts) => parts,
+            Err(error) => return Err(self.failed_read(blocks, inside, error).await),
+        };
         for (range, part) in cover.iter().zip(&mut parts) {
             if blocks.hold(range, part) {
                 continue;
             }
             blocks.wrong_once();
-            let again = self.objects.get_range(inside, range.clone()).await;
-            *part = again.map_err(named)?;
+            *part = match self.objects.get_range(inside, range.clone()).await {
+                Ok(part) => part,
+                Err(error) => return Err(self.failed_read(blocks, inside, error).await),
+            };
             if !blocks.hold(range, part) {
                 return Err(blocks.wrong());
             }
         }
         Ok(parts)
+    }
+
+    /// Why a read failed: a file that was cut off may lack the range.
+    async fn failed_read(
+        &self,
+        blocks: Blocks<'_>,
+        inside: &Path,
+        error: object_store::Error,
+    ) -> StorageError {
+        match self.objects.head(inside).await {
+            Ok(found) if found.size < blocks.file.bytes => blocks.wrong(),
+            _ => self.named_read(inside, error).into(),
+        }
     }
 }
 

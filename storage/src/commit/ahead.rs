@@ -44,8 +44,7 @@ impl Ahead {
         // Stand-ins for the Seqs that the changes will have.
         let first = shared.generator.draw(1);
         let now_ms = shared.generator.now_ms();
-        view.hot
-            .check(&mut Overlay::default(), transaction, first, now_ms)?;
+        view.check(&mut Overlay::of_one(), transaction, first, now_ms)?;
         Ok(Ahead {
             group,
             _under_way: under_way,

@@ -15,12 +15,12 @@ use crate::cold::{self, PartitionState};
 use crate::computed::Keyed;
 use crate::datum::DatumRef;
 use crate::error::{CommitError, StorageError};
-use crate::hot::{Family, Hot, HotSnapshot};
+use crate::hot::{Family, Hot};
 use crate::key::{index_entry, seq_bytes, version_key};
 use crate::notify::{self, Notification};
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
-use crate::snapshot::{PartitionSet, oldest_alive, rows_family};
+use crate::snapshot::{PartitionSet, View, rows_family, ttl_ms};
 use crate::transaction::{Op, Partition, Touched, Transaction};
 use crate::versions::{self, DeadEntry, KeyEntry};
 
@@ -85,6 +85,8 @@ pub(super) struct Overlay {
     dead: HashSet<Version>,
     /// What to take back when the transaction that is being checked fails.
     undo: Vec<Undo>,
+    /// Nothing is taken back.
+    is_lasting: bool,
 }
 
 /// A row version of a table without primary key.
@@ -96,9 +98,23 @@ enum Undo {
 }
 
 impl Overlay {
+    /// One that is of one transaction, and of no use when that fails.
+    pub(super) fn of_one() -> Overlay {
+        Overlay {
+            is_lasting: true,
+            ..Overlay::default()
+        }
+    }
+
+    fn note(&mut self, undo: Undo) {
+        if !self.is_lasting {
+            self.undo.push(undo);
+        }
+    }
+
     pub(super) fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
         let before = self.keys.insert(key.clone(), holder);
-        self.undo.push(Undo::Key(key.clone(), before));
+        self.note(Undo::Key(key.clone(), before));
     }
 
     /// Whether it takes a key from its holder and gives it to nobody.
@@ -165,6 +181,9 @@ pub(super) trait Lookup {
         partition: &Partition,
     ) -> Result<PartitionState, StorageError>;
 
+    /// `View::first_since`, before the present group.
+    fn first_since(&self, unix_ms: i64) -> Result<Seq, StorageError>;
+
     /// Checks that the versions that the transaction supersedes are the live ones, and that its keys are free. What has
     /// expired at `now_ms` holds no key.
     fn check(
@@ -176,33 +195,28 @@ pub(super) trait Lookup {
     ) -> Result<(), CommitError> {
         let ops = transaction.ops();
         let since = transaction.since.unwrap_or(Seq::ZERO);
-        let mut oldest = Seq::ZERO;
         let mut claims = Claims::default();
         for (at, op) in ops.iter().enumerate() {
-            if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
-                oldest = oldest_alive(&op.table, now_ms);
-            }
             let seq = first.advance(at as u64);
             if op.kind != ChangeOp::Insert {
                 let old = resolve(op.old, first);
                 self.check_old(overlay, op, old, since)?;
                 for (index, key) in &op.old_keys.unique {
                     if op.table.is_deferrable(*index) {
-                        let held = self.holder(overlay, key)?;
-                        let holders = claims.of(key, held.filter(|held| *held >= oldest));
+                        let held = self.alive_holder(overlay, op, key, now_ms)?;
+                        let holders = claims.of(key, held);
                         holders.retain(|(seq, _)| *seq != old);
                     }
                 }
             }
             for (index, key) in &op.keys.unique {
                 if op.table.is_deferrable(*index) {
-                    let held = self.holder(overlay, key)?;
-                    let holders = claims.of(key, held.filter(|held| *held >= oldest));
+                    let held = self.alive_holder(overlay, op, key, now_ms)?;
+                    let holders = claims.of(key, held);
                     holders.push((seq, Some((at, *index))));
                     continue;
                 }
-                let holder = self.holder(overlay, key)?;
-                if holder.is_some_and(|holder| holder >= oldest) {
+                if self.alive_holder(overlay, op, key, now_ms)?.is_some() {
                     return Err(unique_violation(&op.table, *index, &op.record));
                 }
                 overlay.set_key(key, Some(seq));
@@ -282,8 +296,26 @@ pub(super) trait Lookup {
             }
         }
         overlay.dead.insert(dead.clone());
-        overlay.undo.push(Undo::Dead(dead));
+        overlay.note(Undo::Dead(dead));
         Ok(())
+    }
+
+    /// Who has a key of a change's table and has not expired.
+    fn alive_holder(
+        &self,
+        overlay: &Overlay,
+        op: &Op,
+        key: &Arc<[u8]>,
+        now_ms: i64,
+    ) -> Result<Option<Seq>, StorageError> {
+        let holder = self.holder(overlay, key)?;
+        match (holder, ttl_ms(&op.table)) {
+            (Some(holder), Some(ttl_ms)) => {
+                let oldest = self.first_since(now_ms.saturating_sub(ttl_ms))?;
+                Ok((holder >= oldest).then_some(holder))
+            }
+            _ => Ok(holder),
+        }
     }
 
     fn holder(&self, overlay: &Overlay, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
@@ -313,15 +345,19 @@ impl Lookup for Committer {
     ) -> Result<PartitionState, StorageError> {
         self.state(table, partition)
     }
+
+    fn first_since(&self, unix_ms: i64) -> Result<Seq, StorageError> {
+        self.shared.view().first_since(unix_ms)
+    }
 }
 
-impl Lookup for HotSnapshot {
+impl Lookup for View {
     fn hot(
         &self,
         family: Family,
         key: &[u8],
     ) -> Result<Option<DBPinnableSlice<'_>>, rocksdb::Error> {
-        self.get(family, key)
+        self.hot.get(family, key)
     }
 
     fn partition_state(
@@ -329,7 +365,14 @@ impl Lookup for HotSnapshot {
         table: TableId,
         partition: &Partition,
     ) -> Result<PartitionState, StorageError> {
-        PartitionState::stored(self.get(Family::Meta, &cold::state_key(table, partition))?)
+        let stored = self
+            .hot
+            .get(Family::Meta, &cold::state_key(table, partition));
+        PartitionState::stored(stored?)
+    }
+
+    fn first_since(&self, unix_ms: i64) -> Result<Seq, StorageError> {
+        View::first_since(self, unix_ms)
     }
 }
 

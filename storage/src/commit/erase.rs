@@ -90,6 +90,8 @@ impl Committer {
             encode_commit(at, &[]),
         );
         batch.put_cf(meta, cold::erasure_key(&partition), seq_bytes(at));
+        let now_ms = self.shared.generator.now_ms();
+        self.moments.note(&hot, &mut batch, at, None, now_ms)?;
         self.write_to(batch, Step::EraseHidden)?;
         for table in &tables {
             self.states.insert((table.id, partition.clone()), gone);

@@ -1,9 +1,10 @@
 //! Large transactions: written in pieces, while everybody else's commits go on.
 //!
-//! A large transaction gets its Seqs ahead of the clock (`SeqGenerator::reserve`), so others draw lower ones meanwhile. What it
-//! does to `log`, `dead`, `key` and `index` is written piece by piece on a thread of its session's; no reader's view reaches
-//! up to its Seqs, and what stands there for them does not count (`versions`). Then the committer adds it to the order of
-//! commits in a batch of its own, as small as any, and all of it counts. At last what it made void is removed.
+//! A large transaction gets its Seqs ahead of the clock (`SeqGenerator::reserve`), and others draw lower ones meanwhile, however
+//! long it takes: `moments` tells what was committed when. What it does to `log`, `dead`, `key` and `index` is written piece by
+//! piece on a thread of its session's; no reader's view reaches up to its Seqs, and what stands there for them does not count
+//! (`versions`). Then the committer adds it to the order of commits in a batch of its own, as small as any, and all of it
+//! counts. At last what it made void is removed.
 //!
 //! From before the first piece until then a record in `meta` tells of it. What a crash leaves of one that was not committed
 //! is taken back by the next opening (`begun`).
@@ -18,7 +19,6 @@ mod pieces;
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
 use rocksdb::WriteBatch;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -49,11 +49,6 @@ const PIECE_BYTES: usize = 256 << 10;
 const CLEANED_AT_A_TIME: usize = 1000;
 /// How often it is checked beside the others; then they wait for the check.
 const CHECKS_MAX: usize = 3;
-/// How long a change takes to be written, in microseconds, as long as nothing is known of it, and at most. A transaction's Seqs
-/// are of so much later that it may take twice the time of the last one, and half a second. If it takes longer, the others wait.
-const CHANGE_US: f64 = 3.0;
-const CHANGE_US_MAX: f64 = 50.0;
-const EACH_MS: f64 = 500.0;
 
 /// Whether a transaction is written in pieces.
 pub(super) fn is_for(transaction: &Transaction, shared: &Shared) -> bool {
@@ -108,34 +103,6 @@ pub(crate) struct Written {
     leaves_void: bool,
     /// How the pieces went.
     done: Result<(), StorageError>,
-}
-
-/// How long large commits take.
-pub(super) struct Pace {
-    change_us: f64,
-    begun: Instant,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace {
-            change_us: CHANGE_US,
-            begun: Instant::now(),
-        }
-    }
-}
-
-impl Pace {
-    /// One of so many changes begins: how many milliseconds it may take.
-    fn begin(&mut self, changes: u64) -> i64 {
-        self.begun = Instant::now();
-        (EACH_MS + 2.0 * self.change_us * changes as f64 / 1000.0) as i64
-    }
-
-    fn end(&mut self, changes: u64) {
-        let took_us = self.begun.elapsed().as_micros() as f64 / changes.max(1) as f64;
-        self.change_us = took_us.clamp(CHANGE_US, CHANGE_US_MAX);
-    }
 }
 
 /// The large commit that the committer knows of.
@@ -352,14 +319,13 @@ impl Committer {
             false if is_last_try => {
                 let now_ms = self.shared.generator.now_ms();
                 let first = self.shared.generator.draw(1);
-                self.check(&mut Overlay::default(), transaction, first, now_ms)?;
+                self.check(&mut Overlay::of_one(), transaction, first, now_ms)?;
             }
             false => return Ok(Turn::CheckAgain),
         }
-        let ahead_ms = self.pace.begin(seqs);
         let changes = transaction.catalog.as_ref();
         let changes = changes.map_or(0, |catalog| catalog.changes.len() as u64);
-        let begins = (self.shared.generator).reserve(changes + seqs, ahead_ms);
+        let begins = self.shared.generator.reserve(changes + seqs);
         let first = begins.advance(changes);
         let begun = Begun {
             is_committed: false,
@@ -386,7 +352,6 @@ impl Committer {
 
     /// Commits a large transaction whose pieces are written; returns its last Seq.
     pub(super) fn end_large(&mut self, written: &mut Written) -> Result<Seq, CommitError> {
-        self.pace.end(written.tally.changes());
         let Some(UnderWay::Writing(touched, new)) = self.large.take() else {
             panic!("what ends has begun");
         };

@@ -62,6 +62,7 @@ impl Snapshot {
             catalog: self.catalog.clone(),
             seq: around.map_or(seq, |(first, _)| first.previous()),
             is_as_of: true,
+            since: self.since.clone(),
         })
     }
 
@@ -107,11 +108,11 @@ impl Snapshot {
     }
 
     /// Versions of the table that died up to this Seq may go: no read inside its history window needs them.
-    pub(crate) fn history_floor(&self, table: &TableDef) -> Seq {
-        match table.options.history_window_ms {
+    pub(crate) fn history_floor(&self, table: &TableDef) -> Result<Seq, StorageError> {
+        Ok(match table.options.history_window_ms {
             // Not even this millisecond.
             0 => self.seq,
-            window_ms => Seq::first_at(self.taken_ms.saturating_sub(window_ms)).min(self.seq),
-        }
+            window_ms => self.first_within(window_ms)?.min(self.seq),
+        })
     }
 }

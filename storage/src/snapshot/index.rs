@@ -67,7 +67,7 @@ impl Snapshot {
         let Some((from, to)) = bytes_of(table, columns, range, scope, unique.is_some()) else {
             return Ok(None);
         };
-        let oldest = self.oldest(table);
+        let oldest = self.oldest(table)?;
         let (mut seqs, mut skipped) = (Vec::new(), 0);
         let mut entries = self.view.hot.iterate(family, &from, to);
         while let Some((key, value)) = entries.item() {

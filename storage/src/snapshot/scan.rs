@@ -92,7 +92,7 @@ fn scan_log(
     output: &mut Output<'_>,
 ) -> Result<ControlFlow<()>, StorageError> {
     let table = &scan.table;
-    let first = (*scan.seqs.start()).max(snapshot.oldest(table));
+    let first = (*scan.seqs.start()).max(snapshot.oldest(table)?);
     let last = (*scan.seqs.end()).min(snapshot.seq());
     let mut cursors = None;
     for (partition, state) in snapshot.states(table.id, &scan.partitions)? {
@@ -149,7 +149,7 @@ fn scan_log_back(
     output: &mut Output<'_>,
 ) -> Result<ControlFlow<()>, StorageError> {
     let table = &scan.table;
-    let first = (*scan.seqs.start()).max(snapshot.oldest(table));
+    let first = (*scan.seqs.start()).max(snapshot.oldest(table)?);
     let last = (*scan.seqs.end()).min(snapshot.seq());
     for (partition, state) in snapshot.states(table.id, &scan.partitions)? {
         let first = first.max(state.watermark.advance(1));

@@ -53,7 +53,7 @@ impl Snapshot {
         let Some((low, high)) = bytes_of(table, columns, range, scope, unique.is_some()) else {
             return Ok(None);
         };
-        let oldest = self.oldest(table);
+        let oldest = self.oldest(table)?;
         let mut entries = self.view.hot.iterate(family, &low, high);
         match (from, backward) {
             (Some(place), false) => entries.seek(&place.0),

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::cold::ColdOptions;
-use crate::moments;
+use crate::cold::META_MOMENT;
+use crate::hot::HotSnapshot;
+use crate::notify;
 use crate::snapshot::History;
 use crate::testing::{assert_sound, check_closed};
 
@@ -160,6 +162,18 @@ async fn a_file_half_dead_inside_the_window_is_not_written_again_and_again() {
     assert_eq!((some.files_merged, some.dropped, some.rows), (1, 8, 2));
 }
 
+/// How many moments are noted.
+pub(super) fn noted(store: &Store) -> usize {
+    let hot = HotSnapshot::take(&store.shared().hot);
+    let mut notes = hot.iterate(Family::Meta, &[META_MOMENT], vec![META_MOMENT + 1]);
+    let mut count = 0;
+    while notes.valid() {
+        count += 1;
+        notes.next();
+    }
+    count
+}
+
 async fn insert(store: &Store, table: &Arc<TableDef>, id: i64) {
     let mut transaction = Transaction::new();
     transaction.insert(table, &user("alice"), &row(id, "new"));
@@ -208,15 +222,15 @@ async fn a_time_means_what_was_committed_by_then_whatever_the_clock_did() {
             );
         }
     }
-    let notes = || moments::end_of(&store.snapshot().view.hot, Seq::MAX).unwrap();
-    assert!(notes() > 0);
+    assert!(noted(&store) > 3);
     store.flush(table.id).await.unwrap();
-    time.fetch_add(100_000, Ordering::SeqCst);
+    // Notes stay as long as the longest window of anything, which is that of notifications.
+    time.fetch_add(notify::NOTIFICATION_WINDOW_MS + 100_000, Ordering::SeqCst);
     for id in 0..3 {
         insert(&store, &table, id).await;
     }
     store.trim().await.unwrap();
-    assert_eq!(notes(), 0, "all is trimmed");
+    assert_eq!(noted(&store), 1, "the newest stays");
     store.close().await;
     drop(store);
     assert_sound(

@@ -4,6 +4,7 @@ use super::*;
 use crate::catalog::IndexId;
 use crate::failpoint::{Action, Failpoints, Step};
 use crate::notify::Notification;
+use crate::seq::Clock;
 use crate::snapshot::IndexRange;
 use crate::testing::{assert_sound, check_closed, index};
 use crate::transaction::ReadSet;
@@ -112,12 +113,15 @@ async fn large_transactions_without_keys_do_not_delete_a_row_twice() {
 
 /// A store whose commits of some changes are large, and where it can be held.
 fn open_held(dir: &Path) -> (Arc<Store>, Held) {
+    open_held_at(dir, Arc::new(|| EPOCH_UNIX_MS + 1_000_000))
+}
+
+pub(super) fn open_held_at(dir: &Path, clock: Clock) -> (Arc<Store>, Held) {
     let failpoints = Arc::new(Failpoints::default());
     let store = Store::open(crate::store::StoreOptions {
         dir: dir.to_path_buf(),
         node: 1,
-        // It stands, so that who is held is not late.
-        clock: Arc::new(|| EPOCH_UNIX_MS + 1_000_000),
+        clock,
         background: false,
         cold: Default::default(),
         failpoints: failpoints.clone(),
@@ -127,7 +131,7 @@ fn open_held(dir: &Path) -> (Arc<Store>, Held) {
 }
 
 /// Lets go of what it holds, also where a test fails.
-struct Held(Arc<Failpoints>);
+pub(super) struct Held(Arc<Failpoints>);
 
 impl std::ops::Deref for Held {
     type Target = Failpoints;
@@ -144,7 +148,7 @@ impl Drop for Held {
 }
 
 /// Waits until a thread is held.
-async fn hold(failpoints: &Failpoints) {
+pub(super) async fn hold(failpoints: &Failpoints) {
     let held = async {
         while failpoints.stopped() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -155,7 +159,7 @@ async fn hold(failpoints: &Failpoints) {
 }
 
 /// Commits beside the test.
-fn begin(
+pub(super) fn begin(
     store: &Arc<Store>,
     transaction: Transaction,
 ) -> tokio::task::JoinHandle<Result<Seq, CommitError>> {
@@ -164,7 +168,7 @@ fn begin(
 }
 
 /// The directory as a crash at this moment would leave it.
-fn copy_of(store: &Store) -> tempfile::TempDir {
+pub(super) fn copy_of(store: &Store) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     let hot = &store.shared().hot;
     hot.checkpoint(&copy.path().join("hot")).unwrap();

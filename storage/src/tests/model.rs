@@ -10,7 +10,7 @@ use crate::catalog::ColumnId;
 use crate::datum::{ColumnType, Numeric};
 use crate::failpoint::Action;
 use crate::testing::{assert_sound, column};
-use trial::{STEPS, Time, Trial, is_told};
+use trial::{STEPS, Trial, is_told};
 
 #[derive(Debug)]
 pub(super) struct Random(pub(super) u64);
@@ -43,6 +43,8 @@ struct Model {
     dead: Vec<(Partition, RowVersion, Seq)>,
     /// From here on the past must be readable: the latest that any history window has begun.
     floor: Seq,
+    /// Before here the feed may be trimmed.
+    trimmable: Seq,
 }
 
 impl Model {
@@ -179,18 +181,24 @@ async fn run(operations: u64) {
             history: Vec::new(),
             dead: Vec::new(),
             floor: Seq::ZERO,
+            trimmable: Seq::ZERO,
         });
     }
     let (mut done, mut told_trimmed, mut resumed, mut merged) = (0, 0, 0, 0);
     let (mut looked_back, mut told_gone, mut altered) = (0, 0, 0);
     while done < operations {
         done += 1;
+        let newest = trial.store().visible();
+        trial.time.committed(newest);
         for model in &mut models {
-            let begin = match model.table.options.history_window_ms {
-                0 => trial.store().visible(),
-                window_ms => Seq::first_at(trial.time.latest - window_ms),
+            let options = &model.table.options;
+            let begin = match options.history_window_ms {
+                0 => newest,
+                window_ms => trial.time.before(window_ms).0,
             };
             model.floor = model.floor.max(begin);
+            let (_, kept) = trial.time.before(options.resume_window_ms);
+            model.trimmable = model.trimmable.max(kept);
         }
         let at = random.below(models.len() as u64) as usize;
         match random.below(200) {
@@ -249,7 +257,7 @@ async fn run(operations: u64) {
                     assert_same(&seen, &then[at], "an old snapshot");
                 }
             }
-            37..=56 => match resume(&mut random, trial.store(), &models[at], &trial.time) {
+            37..=56 => match resume(&mut random, trial.store(), &models[at]) {
                 true => resumed += 1,
                 false => told_trimmed += 1,
             },
@@ -441,7 +449,7 @@ fn look_back(random: &mut Random, dir: &Path, snapshot: &Snapshot, model: &Model
 }
 
 /// Reads the feed after a random Seq: `true` when it was exact, `false` when it was told that changes are gone.
-fn resume(random: &mut Random, store: &Store, model: &Model, time: &Time) -> bool {
+fn resume(random: &mut Random, store: &Store, model: &Model) -> bool {
     let history = &model.history;
     let after = match random.below(8) {
         0 => Seq::ZERO,
@@ -468,8 +476,7 @@ fn resume(random: &mut Random, store: &Store, model: &Model, time: &Time) -> boo
             true
         }
         Err(StorageError::Trimmed { oldest }) => {
-            let window = time.latest - model.table.options.resume_window_ms;
-            assert!(oldest > after && oldest < Seq::first_at(window));
+            assert!(oldest > after && oldest < model.trimmable);
             follow(store, model, &scope, oldest, limit);
             false
         }

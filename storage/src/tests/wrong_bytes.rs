@@ -1,12 +1,13 @@
 //! Bytes that a store, a network or a disk changed: they are read again, or told of, and nobody is handed them.
 
 use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
 
 use super::objects::{Switched, files, options, remote, reopen};
 use super::*;
-use crate::cold::ColdOptions;
 use crate::cold::blocks::SPAN_BYTES;
+use crate::cold::{ColdOptions, StoreAt};
 use crate::testing::assert_sound;
 
 const WRONG: &str = "does not have the bytes that were written";
@@ -112,6 +113,45 @@ async fn nobody_is_handed_a_wrong_byte() {
                 assert!(request > 2, "{request}");
                 break;
             }
+        }
+    }
+}
+
+/// A file that was cut off is told of as wrong bytes are, whatever a store says of a range that it lacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_cut_off_has_wrong_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path(), ColdOptions::default())).unwrap();
+    let (table, seqs) = filled(&store).await;
+    let folder = dir.path().join("cold");
+    let paths = files(&store, &table).into_iter().map(|file| file.path);
+    let paths: Vec<_> = paths.map(|path| folder.join(path)).collect();
+    store.close().await;
+    drop(store);
+    for is_remote in [false, true] {
+        for (path, seq) in paths.iter().zip([seqs[0], seqs[2]]) {
+            let whole = std::fs::read(path).unwrap();
+            for left in [0, 1000, whole.len() / 2, whole.len() - 1] {
+                std::fs::write(path, &whole[..left]).unwrap();
+                let objects = LocalFileSystem::new_with_prefix(&folder).unwrap();
+                let cold = match is_remote {
+                    true => ColdOptions {
+                        default: StoreAt::Open(Arc::new(objects)),
+                        ..ColdOptions::default()
+                    },
+                    false => ColdOptions::default(),
+                };
+                let store = Store::open(options(dir.path(), cold)).unwrap();
+                let scan = scanned(&store, &table).await.map(drop);
+                for read in [scan, found(&store, &table, &[seq]).map(drop)] {
+                    match read {
+                        Err(StorageError::Corrupt(what)) => assert!(what.contains(WRONG), "{what}"),
+                        other => panic!("{left} bytes, remote: {is_remote}: {other:?}"),
+                    }
+                }
+                store.close().await;
+            }
+            std::fs::write(path, &whole).unwrap();
         }
     }
 }

@@ -8,16 +8,32 @@ use crate::cold::{ColdOptions, StoreAt};
 use crate::commit::LARGE_BYTES;
 use crate::failpoint::{Failpoints, Step};
 
-/// Time, and the latest it ever was: the clock may go back.
+/// Time, and what was committed when: the clock may go back.
 pub(super) struct Time {
     now: Arc<AtomicI64>,
-    pub(super) latest: i64,
+    commits: Vec<(i64, Seq)>,
 }
 
 impl Time {
     pub(super) fn pass(&mut self, ms: i64) {
-        let now = self.now.fetch_add(ms, Ordering::SeqCst) + ms;
-        self.latest = self.latest.max(now);
+        self.now.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Notes that this is the newest Seq by now.
+    pub(super) fn committed(&mut self, seq: Seq) {
+        if self.commits.last().is_none_or(|(_, last)| *last < seq) {
+            self.commits.push((self.now.load(Ordering::SeqCst), seq));
+        }
+    }
+
+    /// The newest Seq from before so many milliseconds ago, and a later one than those.
+    pub(super) fn before(&self, window_ms: i64) -> (Seq, Seq) {
+        let since = self.now.load(Ordering::SeqCst) - window_ms;
+        let inside = self.commits.iter().rev().take_while(|(ms, _)| *ms >= since);
+        let (old, inside) = self.commits.split_at(self.commits.len() - inside.count());
+        let seq = |commit: Option<&(i64, Seq)>| commit.map(|(_, seq)| *seq);
+        let old = seq(old.last()).unwrap_or_default();
+        (old, seq(inside.first()).unwrap_or(old.next()))
     }
 
     pub(super) fn clock(&self) -> crate::seq::Clock {
@@ -71,7 +87,7 @@ impl Trial {
             objects: Faulty::new(Arc::new(objects), seed),
             time: Time {
                 now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
-                latest: 0,
+                commits: Vec::new(),
             },
             failpoints: Arc::default(),
             store: None,
