@@ -1,4 +1,5 @@
-//! The committer: the one thread that gives Seqs and appends.
+//! The committer: the one who gives Seqs and appends. It works in a thread of its own or, where nothing waits for it, in that of
+//! the session that commits (`alone`); never in two at once.
 //!
 //! Owns: the order of commits, their checks, group commit, and publishing the view that readers see.
 //! Guarantees: a transaction is in the log as a whole or not at all; what was answered `Ok` is synced and
@@ -6,6 +7,7 @@
 //! Does not: read for sessions, or write files.
 
 pub(crate) mod ahead;
+mod alone;
 pub(crate) mod check;
 mod cut;
 pub(crate) mod ddl;
@@ -21,12 +23,12 @@ mod with_catalog;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
 use rocksdb::WriteBatch;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use crate::catalog::{Catalog, CatalogChange, IndexId, TableId};
 use crate::cold::{self, ColdFile, PartitionState};
@@ -48,7 +50,7 @@ use garbage::Garbage;
 use index::Unindexed;
 use large::{Checked, Turn, UnderWay, Written};
 pub(crate) use queue::CommitQueue;
-use queue::PendingCommit;
+use queue::{PendingCommit, Requests};
 
 const GROUP_TRANSACTIONS_MAX: usize = 512;
 /// Transactions that are larger make a group of their own, if they are not written in pieces.
@@ -252,13 +254,11 @@ pub(crate) enum Request {
 
 /// Starts the committer's thread.
 pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>), StorageError> {
-    let (queue, receiver) = CommitQueue::new(shared.clone());
     let view = shared.view();
     let (tables, moments) = (view.tables.clone(), Moments::load(&view.hot)?);
     drop(view);
-    let committer = Committer {
-        shared,
-        receiver,
+    let mut committer = Committer {
+        shared: shared.clone(),
         tables,
         moments,
         states: HashMap::new(),
@@ -270,16 +270,41 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
         waiting: VecDeque::new(),
         ready: VecDeque::new(),
         stopped: Vec::new(),
+        has_company: false,
     };
+    committer.drop_unfinished();
+    let committer = Arc::new(Mutex::new(committer));
+    let (queue, requests) = CommitQueue::new(shared, committer.clone());
     let thread = std::thread::Builder::new()
         .name("committer".to_string())
-        .spawn(move || committer.run())?;
+        .spawn(move || run(&committer, requests))?;
     Ok((queue, thread))
 }
 
+/// The committer's thread: does what is asked for, until it is told to stop. Whoever has a panic with the committer leaves the mutex
+/// poisoned, and nothing is done any more.
+fn run(committer: &Mutex<Committer>, mut requests: Requests) {
+    while let Some(first) = requests.wait() {
+        let Ok(mut committer) = committer.lock() else {
+            return;
+        };
+        requests.taken();
+        committer.work(first, &mut requests);
+    }
+    let Ok(mut committer) = committer.lock() else {
+        return;
+    };
+    if let Err(error) = committer.shared.hot.sync() {
+        tracing::error!(%error, "could not sync the log at the end");
+    }
+    for done in committer.stopped.drain(..) {
+        let _ = done.send(());
+    }
+}
+
+/// What the committer knows. Whoever holds it is the committer.
 struct Committer {
     shared: Arc<Shared>,
-    receiver: mpsc::Receiver<Request>,
     tables: ddl::Tables,
     moments: Moments,
     states: HashMap<(TableId, Partition), PartitionState>,
@@ -294,13 +319,15 @@ struct Committer {
     waiting: VecDeque<Request>,
     ready: VecDeque<Request>,
     stopped: Vec<oneshot::Sender<()>>,
+    /// Whether the thread's last group was of several transactions.
+    has_company: bool,
 }
 
 impl Committer {
-    fn run(mut self) {
-        self.drop_unfinished();
-        let mut next = None;
-        while let Some(request) = next.take().or_else(|| self.next()) {
+    /// Does what is asked for, until nothing more is.
+    fn work(&mut self, first: Request, requests: &mut Requests) {
+        let mut next = Some(first);
+        while let Some(request) = next.take().or_else(|| self.next(requests)) {
             if self.waits(&request) {
                 self.waiting.push_back(request);
                 continue;
@@ -331,7 +358,7 @@ impl Committer {
                 Request::Commit(first) if first.transaction.catalog.is_some() => {
                     self.commit_with_catalog(*first);
                 }
-                Request::Commit(first) => next = self.commit_group(*first),
+                Request::Commit(first) => next = self.commit_group(*first, requests),
                 Request::Flushed {
                     table,
                     parts,
@@ -411,26 +438,16 @@ impl Committer {
                     let _ = self.write_by(|shared| Ok(shared.hot.sync()?));
                 }
                 Request::Stop { done } => {
-                    self.receiver.close();
+                    requests.close();
                     self.stopped.push(done);
                 }
             }
         }
-        if let Err(error) = self.shared.hot.sync() {
-            tracing::error!(%error, "could not sync the log at the end");
-        }
-        let stopped = std::mem::take(&mut self.stopped);
-        // Whoever waits for the end may open the directory again at once.
-        drop(self);
-        for done in stopped {
-            let _ = done.send(());
-        }
     }
 
-    /// The next request; `None` when there will be no more.
-    fn next(&mut self) -> Option<Request> {
-        let ready = self.ready.pop_front();
-        ready.or_else(|| self.receiver.blocking_recv())
+    /// The next request, if there is one.
+    fn next(&mut self, requests: &mut Requests) -> Option<Request> {
+        self.ready.pop_front().or_else(|| requests.take())
     }
 
     /// Removes the indexes and constraints whose making a crash cut short.
@@ -454,32 +471,29 @@ impl Committer {
     }
 
     /// Commits `first` and what waits behind it; returns a request of another kind that came next.
-    fn commit_group(&mut self, first: PendingCommit) -> Option<Request> {
+    fn commit_group(&mut self, first: PendingCommit, requests: &mut Requests) -> Option<Request> {
         let mut next = None;
         let mut bytes = first.transaction.bytes();
         let mut waiting = vec![first];
         while waiting.len() < GROUP_TRANSACTIONS_MAX {
-            match self
-                .ready
-                .pop_front()
-                .map_or_else(|| self.receiver.try_recv(), Ok)
-            {
-                Ok(request) if self.waits(&request) => self.waiting.push_back(request),
+            match self.next(requests) {
+                Some(request) if self.waits(&request) => self.waiting.push_back(request),
                 // A large one comes alone: the others do not wait for it.
-                Ok(Request::Commit(commit))
+                Some(Request::Commit(commit))
                     if commit.transaction.catalog.is_none()
                         && bytes + commit.transaction.bytes() <= GROUP_BYTES_MAX =>
                 {
                     bytes += commit.transaction.bytes();
                     waiting.push(*commit);
                 }
-                Ok(other) => {
+                Some(other) => {
                     next = Some(other);
                     break;
                 }
-                Err(_) => break,
+                None => break,
             }
         }
+        self.has_company = waiting.len() > 1;
         let synced = !waiting.iter().all(|commit| commit.transaction.unsynced);
         let mut group = Group::with_room(bytes);
         let mut answers = Vec::with_capacity(waiting.len());
@@ -494,16 +508,8 @@ impl Committer {
             answers.push((commit, answer));
         }
         // A refusal is answered after the group, too: what it collided with is visible then.
-        let (newest, mut lost) = (group.last, None);
-        if let Some(last) = newest
-            && let Err(error) = self.write_group(group, last, None, synced)
-        {
-            lost = Some(error.to_string());
-        }
-        if lost.is_none() && newest.is_some() {
-            // Too late to fail: it can only hold or end the process.
-            let _ = self.shared.failpoints.reach(Step::CommitPublished);
-        }
+        let ended = self.end_group(group, synced);
+        let lost = ended.err().map(|error| error.to_string());
         for (commit, answer) in answers {
             let answer = match (&lost, answer) {
                 (Some(reason), Ok(_)) => Err(CommitError::Unknown(reason.clone())),
@@ -512,6 +518,17 @@ impl Committer {
             commit.answer(answer);
         }
         next
+    }
+
+    /// Writes a group and shows it to readers, if anything is in it.
+    fn end_group(&mut self, group: Group, synced: bool) -> Result<(), StorageError> {
+        let Some(last) = group.last else {
+            return Ok(());
+        };
+        self.write_group(group, last, None, synced)?;
+        // Too late to fail: it can only hold or end the process.
+        let _ = self.shared.failpoints.reach(Step::CommitPublished);
+        Ok(())
     }
 
     /// Writes a group whose newest Seq is `last` and shows it to readers; with the catalog that it makes, if it

@@ -174,6 +174,12 @@ impl Failpoints {
         self.any.load(Ordering::Relaxed) && self.plans.lock().iter().any(|plan| plan.step == step)
     }
 
+    /// Whether a thread may be held, which then must not be one that others need.
+    pub(crate) fn may_stop(&self) -> bool {
+        let stops = |plan: &Plan| plan.action == Action::Stop;
+        self.any.load(Ordering::Relaxed) && self.plans.lock().iter().any(stops)
+    }
+
     /// The step is reached: an error if it is to fail.
     #[inline]
     pub(crate) fn reach(&self, step: Step) -> Result<(), StorageError> {

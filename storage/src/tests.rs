@@ -375,7 +375,7 @@ async fn of_equal_keys_one_wins() {
         transaction.insert(&table, &user("alice"), &row(2 + n, "trace"));
         store.commit(transaction)
     });
-    let results = futures::future::join_all(commits).await;
+    let results = store.flusher.queue.group(commits).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     for error in results.into_iter().filter_map(Result::err) {
         let CommitError::UniqueViolation { key, .. } = error else {

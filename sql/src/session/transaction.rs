@@ -363,7 +363,7 @@ impl Session {
             changes.depends_on(ReadSet { since, partitions });
         }
         self.work.committing.store(true, Ordering::Relaxed);
-        // The locks go with the changes: were this future dropped, the commit would go on without it.
+        // The locks go with the changes: were this future dropped, the commit would go on without it, or not have begun.
         let store = self.engine.store.clone();
         let committed = store.commit_holding(changes, Box::new(locks)).await;
         self.work.committing.store(false, Ordering::Relaxed);

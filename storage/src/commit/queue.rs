@@ -1,11 +1,13 @@
 //! The committer's queue: how a transaction gets to it, and its answer back.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::{Reply, Request, Shared, large};
+use super::alone::others_look;
+use super::{Committer, Reply, Request, Shared, large};
 use crate::error::{CommitError, StorageError};
 use crate::seq::Seq;
 use crate::transaction::Transaction;
@@ -15,7 +17,7 @@ const BYTES_MAX: usize = 64 << 20;
 /// Bytes that one permit stands for.
 const PERMIT_BYTES: usize = 1024;
 /// A transaction of more changes, and its locks, are let go of on a thread that may block.
-const CHANGES_AT_HAND: usize = 1000;
+pub(super) const CHANGES_AT_HAND: usize = 1000;
 
 /// A transaction on its way.
 pub(crate) struct PendingCommit {
@@ -39,6 +41,9 @@ impl PendingCommit {
 #[derive(Clone)]
 pub(crate) struct CommitQueue {
     sender: mpsc::Sender<Request>,
+    /// Requests that the committer has not come to.
+    queued: Arc<AtomicUsize>,
+    pub(super) committer: Arc<Mutex<Committer>>,
     room: Arc<Semaphore>,
     /// Held by the large transaction that is under way.
     large: Arc<Semaphore>,
@@ -46,26 +51,41 @@ pub(crate) struct CommitQueue {
 }
 
 impl CommitQueue {
-    /// An empty queue, and where the committer takes from it.
-    pub(super) fn new(shared: Arc<Shared>) -> (CommitQueue, mpsc::Receiver<Request>) {
+    /// An empty queue, and where the committer's thread takes from it.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        committer: Arc<Mutex<Committer>>,
+    ) -> (CommitQueue, Requests) {
         let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
         let room = Arc::new(Semaphore::new(BYTES_MAX / PERMIT_BYTES));
         let queue = CommitQueue {
             sender,
+            queued: Arc::default(),
+            committer,
             room,
             large: Arc::new(Semaphore::new(1)),
             shared,
         };
-        (queue, receiver)
+        let queued = queue.queued.clone();
+        (queue, Requests { receiver, queued })
     }
 
     pub(crate) async fn commit(
         &self,
-        transaction: Transaction,
+        mut transaction: Transaction,
         held: Box<dyn Send>,
     ) -> Result<Seq, CommitError> {
         if large::is_for(&transaction, &self.shared) {
             return self.commit_large(transaction, held).await;
+        }
+        if self.may_be_alone(&transaction) {
+            others_look().await;
+            if let Some(answer) = self.commit_alone(&mut transaction) {
+                drop(held);
+                // Whom the commit has woken, this thread serves before it goes on.
+                tokio::task::yield_now().await;
+                return answer;
+            }
         }
         let permits = (transaction.bytes().min(BYTES_MAX) / PERMIT_BYTES).max(1);
         let permits = u32::try_from(permits).expect("the queue has less than 2^32 permits");
@@ -137,15 +157,22 @@ impl CommitQueue {
     }
 
     pub(super) fn send_blocking(&self, request: Request) -> Result<(), StorageError> {
+        self.queued.fetch_add(1, Ordering::Relaxed);
         let sent = self.sender.blocking_send(request);
         sent.map_err(|_| StorageError::Closed)
     }
 
     pub(crate) async fn send(&self, request: Request) -> Result<(), StorageError> {
-        self.sender
-            .send(request)
-            .await
-            .map_err(|_| StorageError::Closed)
+        let place = self.sender.reserve().await;
+        let place = place.map_err(|_| StorageError::Closed)?;
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        place.send(request);
+        Ok(())
+    }
+
+    /// Whether there is a request that the committer has not come to.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) == 0
     }
 
     /// Whether nothing is accepted any more.
@@ -167,6 +194,7 @@ impl CommitQueue {
     pub(crate) fn stop_blocking(&self) {
         let (done, _) = oneshot::channel();
         let mut request = Request::Stop { done };
+        self.queued.fetch_add(1, Ordering::Relaxed);
         // A full queue empties: the committer reads it until it is told to stop.
         while let Err(TrySendError::Full(refused)) = self.sender.try_send(request) {
             request = refused;
@@ -174,5 +202,35 @@ impl CommitQueue {
         }
         self.room.close();
         self.large.close();
+    }
+}
+
+/// Where the committer's thread takes from the queue.
+pub(super) struct Requests {
+    receiver: mpsc::Receiver<Request>,
+    queued: Arc<AtomicUsize>,
+}
+
+impl Requests {
+    /// Waits for a request; `None` when there will be no more. Until it is `taken`, it counts as one of the queue.
+    pub(super) fn wait(&mut self) -> Option<Request> {
+        self.receiver.blocking_recv()
+    }
+
+    /// The committer has come to the request that was waited for.
+    pub(super) fn taken(&self) {
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The next request, if there is one.
+    pub(super) fn take(&mut self) -> Option<Request> {
+        let request = self.receiver.try_recv().ok()?;
+        self.taken();
+        Some(request)
+    }
+
+    /// Takes no more than is there.
+    pub(super) fn close(&mut self) {
+        self.receiver.close();
     }
 }

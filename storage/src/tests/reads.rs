@@ -78,7 +78,7 @@ async fn reads_are_checked_inside_a_group_too() {
             transaction.depends_on(read(since, &[(table.id, reads.clone())]));
             store.commit(transaction)
         });
-        let done = futures::future::join_all(commits).await;
+        let done = store.flusher.queue.group(commits).await;
         assert_eq!(done.iter().filter(|done| done.is_ok()).count(), 1);
     }
     store.close().await;
