@@ -518,11 +518,16 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::IsNotUnknown(value) => {
             Transformed::no(Expr::IsNotUnknown(tested("IS NOT UNKNOWN", value, schema)?))
         }
-        Expr::Like(mut like)
-            if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) =>
-        {
-            like.expr = Box::new(casts::padded(*like.expr, ty, style));
-            Transformed::yes(Expr::Like(like))
+        Expr::Like(mut like) => {
+            let mut changed = false;
+            for operand in [&mut like.expr, &mut like.pattern] {
+                changed |= literals::text_parameter(operand);
+            }
+            if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) {
+                like.expr = Box::new(casts::padded(*like.expr, ty, style));
+                changed = true;
+            }
+            Transformed::new_transformed(Expr::Like(like), changed)
         }
         Expr::Not(inner) if is_open(&inner) => {
             Transformed::yes(Expr::Not(Box::new(condition(*inner, style)?)))

@@ -71,6 +71,24 @@ pub(in crate::plan) fn unmodified(expr: Expr, plain: fn(ColumnType) -> ColumnTyp
     }
 }
 
+/// A parameter that LIKE is given is a text, though DataFusion gives it the type of the column beside it; says whether it
+/// has become one.
+pub(in crate::plan) fn text_parameter(expr: &mut Expr) -> bool {
+    use ColumnType::{Bpchar, Char, Name, Varchar};
+    let Expr::Placeholder(Placeholder {
+        field: Some(field), ..
+    }) = expr
+    else {
+        return false;
+    };
+    let told = output::column_type(field);
+    let is_other = matches!(told, Ok(Varchar(_) | Bpchar(_) | Name | Char));
+    if is_other {
+        *field = Arc::new(ColumnType::Text.field("", true));
+    }
+    is_other
+}
+
 /// A bare string becomes a literal of this type.
 pub(in crate::plan) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
