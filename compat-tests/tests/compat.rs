@@ -94,6 +94,8 @@ mod odd_places;
 mod oids;
 #[path = "compat/operations.rs"]
 mod operations;
+#[path = "compat/pgbench.rs"]
+mod pgbench;
 #[path = "compat/places.rs"]
 mod places;
 #[path = "compat/precision.rs"]
@@ -130,6 +132,8 @@ mod spans;
 mod spellings;
 #[path = "compat/subscribe.rs"]
 mod subscribe;
+#[path = "compat/suites.rs"]
+mod suites;
 #[path = "compat/system.rs"]
 mod system;
 #[path = "compat/tidy.rs"]

@@ -75,6 +75,8 @@ pub struct Parsed {
     pub(crate) copy: Option<Box<CopyClauses>>,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
+    /// Whether it makes transactions deferrable, if it says.
+    pub(crate) deferrable: Option<bool>,
     /// What the client is told of it, with the severities: names and precisions that were cut.
     pub(crate) notices: Vec<(&'static str, SqlError)>,
     /// The errors that it may fail with and be done all the same, as a DO says of a definition.
@@ -311,6 +313,7 @@ fn parse_one(
         return Ok(parsed);
     }
     let absent = absent::parse(sql, &tokens)?;
+    let deferrable = forms::take_deferrable(&mut tokens);
     forms::rewrite(&mut tokens)?;
     extent::check(&tokens)?;
     if let (None, Some(statement)) = (&absent, refused::name(&tokens)) {
@@ -441,6 +444,7 @@ fn parse_one(
         overriding,
         copy,
         as_of,
+        deferrable,
         notices,
         excused: None,
         source: sql.clone(),

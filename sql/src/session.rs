@@ -585,7 +585,7 @@ impl Session {
                         self.execute_named(&name, parameters).await
                     }
                     Statement::Call(function) => self.call(function, parameters).await,
-                    other => self.command(other, *kind).await,
+                    other => (self.command(other, *kind, prepared.statement.deferrable)).await,
                 }
             }
         }

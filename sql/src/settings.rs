@@ -370,6 +370,11 @@ impl Settings {
         self.value("default_transaction_read_only") == Some("on")
     }
 
+    /// Whether transactions that do not say so are deferrable.
+    pub(crate) fn default_deferrable(&self) -> bool {
+        self.value("default_transaction_deferrable") == Some("on")
+    }
+
     /// The session's time zone.
     pub(crate) fn zone(&self) -> Zone {
         self.value("TimeZone")
@@ -470,7 +475,7 @@ impl Settings {
     /// The schemas that unqualified names are looked up in.
     pub(crate) fn search_path(&self, role: &str) -> Vec<String> {
         let value = self.value("search_path").unwrap_or("\"$user\", public");
-        let names = names(value).unwrap_or_default().into_iter();
+        let names = names(value, ',').unwrap_or_default().into_iter();
         let names = names.filter(|name| !name.is_empty());
         let of_role = |name: String| match name.as_str() {
             "$user" => role.to_string(),
@@ -553,7 +558,7 @@ pub(crate) fn joined(name: &str, values: Vec<String>) -> Result<String, SqlError
 
 /// The names of a list of them, folded where they are not quoted; `None` when it is no such list. After
 /// SplitIdentifierString in PostgreSQL's varlena.c.
-fn names(list: &str) -> Option<Vec<String>> {
+pub(crate) fn names(list: &str, separator: char) -> Option<Vec<String>> {
     let mut rest = list.trim_matches(is_space);
     let mut names = Vec::new();
     while !rest.is_empty() {
@@ -563,7 +568,7 @@ fn names(list: &str) -> Option<Vec<String>> {
                 (name, &quoted[length..])
             }
             None => {
-                let ends = |c: char| c == ',' || is_space(c);
+                let ends = |c: char| c == separator || is_space(c);
                 let (name, behind) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
                 if name.is_empty() {
                     return None;
@@ -574,7 +579,7 @@ fn names(list: &str) -> Option<Vec<String>> {
         truncate_name(&mut name);
         names.push(name);
         let behind = behind.trim_start_matches(is_space);
-        rest = match behind.strip_prefix(',') {
+        rest = match behind.strip_prefix(separator) {
             // Another name must follow.
             Some(next) => {
                 Some(next.trim_start_matches(is_space)).filter(|next| !next.is_empty())?
@@ -627,7 +632,7 @@ fn checked(name: &'static str, value: &str) -> Result<String, SqlError> {
             Some(zone) => Ok(zone.name()),
             None => Err(invalid_value(name, value)),
         },
-        "search_path" if names(value).is_none() => {
+        "search_path" if names(value, ',').is_none() => {
             Err(invalid_value(name, value).detail("List syntax is invalid."))
         }
         "client_encoding" if one_of(&["UTF8", "UTF-8", "unicode"]) => Ok("UTF8".to_string()),

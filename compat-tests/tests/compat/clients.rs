@@ -7,8 +7,8 @@ use tidelog_compat_tests::process::output;
 use tidelog_compat_tests::sample::skip;
 use tidelog_compat_tests::{Peer, Postgres, Server};
 
-/// The folder with the drivers, as scripts/env.sh sets it.
-fn installed(file: &str) -> Option<PathBuf> {
+/// A file of the folder with the drivers, which scripts/env.sh names; says when it is not there.
+pub(crate) fn installed(file: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("TIDELOG_CLIENTS").map(PathBuf::from);
     let found = folder
         .map(|folder| folder.join(file))
@@ -21,6 +21,26 @@ fn installed(file: &str) -> Option<PathBuf> {
     found
 }
 
+/// A file that drives them.
+pub(crate) fn client(script: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("clients")
+        .join(script)
+}
+
+/// Whether a Python package is installed; says when it is not.
+pub(crate) fn has_package(python: &Path, package: &str) -> bool {
+    let import = format!("import {package}");
+    let imported = Command::new(python).args(["-c", &import]).output();
+    let found = imported.is_ok_and(|output| output.status.success());
+    if !found {
+        skip(&format!(
+            "{package} is not installed; run scripts/install clients"
+        ));
+    }
+    found
+}
+
 fn run(server: &Server, program: &Path, script: &str, prepare: impl FnOnce(&mut Command)) {
     run_against(server.peer(), program, script, prepare);
 }
@@ -28,11 +48,7 @@ fn run(server: &Server, program: &Path, script: &str, prepare: impl FnOnce(&mut 
 fn run_against(peer: Peer, program: &Path, script: &str, prepare: impl FnOnce(&mut Command)) {
     peer.run("CREATE ROLE app LOGIN SUPERUSER PASSWORD 'pass word';");
     let mut command = Command::new(program);
-    command.arg(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("clients")
-            .join(script),
-    );
+    command.arg(client(script));
     peer.role("app", "pass word").environment(&mut command);
     prepare(&mut command);
     assert_eq!(output(&mut command).trim(), "ok");
@@ -51,13 +67,7 @@ fn run_on_both(package: &str, script: &str) {
     let Some(python) = installed("venv/bin/python") else {
         return;
     };
-    let has_it = Command::new(&python)
-        .args(["-c", &format!("import {package}")])
-        .output();
-    if !has_it.is_ok_and(|output| output.status.success()) {
-        skip(&format!(
-            "{package} is not installed; run scripts/install clients"
-        ));
+    if !has_package(&python, package) {
         return;
     }
     run(&Server::start(), &python, script, |_| {});

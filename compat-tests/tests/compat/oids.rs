@@ -53,6 +53,7 @@ fn reg_types_of_users_objects_follow_the_path() {
          CREATE VIEW v AS SELECT id, o::regclass AS rel, pg_typeof(x) AS \"Typ\" FROM t;",
     );
     for query in [
+        "SELECT ' \"Größe\" . \"Ünï\" '::regclass, to_regclass('public\t.\nT'), '\"public\".\"t\"'::regclass = 't'::regclass",
         "SELECT '\"Größe\".\"Ünï\"'::regclass, 't'::regclass, '\"Größe\".\"Stimmung\"'::regtype, '\"Größe\"'::regnamespace",
         "SET search_path = \"Größe\"; SELECT '\"Ünï\"'::regclass, 'public.t'::regclass, '\"Stimmung\"'::regtype",
         "SELECT * FROM t ORDER BY id",
@@ -74,6 +75,11 @@ fn reg_types_of_users_objects_follow_the_path() {
     }
     for statement in [
         "SELECT upper('t'::regclass)",
+        "SELECT x::regclass FROM (VALUES ('')) v (x)",
+        "SELECT x::regclass FROM (VALUES ('public.')) v (x)",
+        "SELECT x::regclass FROM (VALUES ('public t')) v (x)",
+        "SELECT x::regclass FROM (VALUES ('\"t')) v (x)",
+        "SELECT x::regclass FROM (VALUES ('\"a \"\"b\"\"\"')) v (x)",
         "SELECT relname FROM pg_class WHERE oid::regclass = 't'",
     ] {
         pair.same_or_fail(statement);

@@ -247,7 +247,9 @@ async fn parameters_beside_columns_have_no_modifier() {
          PREPARE priced AS SELECT id FROM m WHERE price BETWEEN $1 AND $2;
          PREPARE varying AS SELECT id FROM m WHERE v IN ($1, $2);
          PREPARE padded AS SELECT id FROM m WHERE c IN ($1, $2) ORDER BY 1;
-         PREPARE spanning AS SELECT id FROM m WHERE v BETWEEN $1 AND $2;";
+         PREPARE spanning AS SELECT id FROM m WHERE v BETWEEN $1 AND $2;
+         PREPARE alike AS SELECT id FROM m WHERE v LIKE $1 AND c NOT ILIKE $2;
+         PREPARE patterns AS SELECT id FROM m, pg_am WHERE $1 LIKE v OR $2 LIKE c OR amname LIKE $3;";
     for client in [&tide, &pg] {
         client.batch_execute(setup).await.unwrap();
     }
@@ -262,6 +264,7 @@ async fn parameters_beside_columns_have_no_modifier() {
         "EXECUTE padded ('a', 'bbbb')",
         "EXECUTE padded ('a  ', 'b')",
         "EXECUTE spanning ('abcc', 'abde')",
+        "EXECUTE alike ('ab%', 'A  _')",
     ] {
         same_answers(&tide, &pg, query).await;
     }

@@ -23,7 +23,6 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     usual::refuse_definitions(tokens)?;
     usual::recursive_view(tokens);
     usual::table_of_execute(tokens);
-    take_deferrable(tokens);
     if word(tokens, 0) == "ABORT" {
         tokens[0].token = Token::make_keyword("ROLLBACK");
     }
@@ -395,23 +394,22 @@ fn all_fields(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     }
 }
 
-/// Takes `[NOT] DEFERRABLE` out of a transaction's characteristics. It has a serializable transaction that only reads
-/// wait until it cannot fail, and here none fails.
-fn take_deferrable(tokens: &mut Vec<TokenWithSpan>) {
+/// Takes `[NOT] DEFERRABLE` out of a transaction's characteristics, of which the last holds. It has a serializable
+/// transaction that only reads wait until it cannot fail, and here none fails: it is shown, and nothing more.
+pub(super) fn take_deferrable(tokens: &mut Vec<TokenWithSpan>) -> Option<bool> {
     let characterizes = match (word(tokens, 0).as_str(), word(tokens, 1).as_str()) {
         ("BEGIN", _) | ("START" | "SET", "TRANSACTION") => true,
         ("SET", "SESSION") => word(tokens, 2) == "CHARACTERISTICS",
         _ => false,
     };
     if !characterizes {
-        return;
+        return None;
     }
+    let mut deferrable = None;
     while let Some(at) = (1..tokens.len()).find(|at| word(tokens, *at) == "DEFERRABLE") {
-        let mut from = if word(tokens, at - 1) == "NOT" {
-            at - 1
-        } else {
-            at
-        };
+        let negated = word(tokens, at - 1) == "NOT";
+        deferrable = Some(!negated);
+        let mut from = at - usize::from(negated);
         let mut end = at + 1;
         // One of the commas around it goes, too.
         if is(tokens, from - 1, &Token::Comma) {
@@ -421,6 +419,7 @@ fn take_deferrable(tokens: &mut Vec<TokenWithSpan>) {
         }
         tokens.drain(from..end);
     }
+    deferrable
 }
 
 /// `'7 days'::interval PRECEDING` as `'7 days' PRECEDING`: sqlparser takes a string there for an interval by itself.

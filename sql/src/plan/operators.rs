@@ -19,7 +19,7 @@ use tidelog_storage::{ColumnType, ElementType};
 
 pub(super) use literals::{
     beside_modified, beside_number, int4, is_null, is_open, literal_of, null, parameter_beside,
-    small_literal, type_arguments, type_literal, type_parameter, unmodified,
+    small_literal, text_parameter, type_arguments, type_literal, type_parameter, unmodified,
 };
 use literals::{is_bare_string, is_integer_literal};
 

@@ -10,8 +10,8 @@ use tidelog_storage::{ColumnType, PrintedType};
 
 use super::comparable::{check_comparable, check_operator};
 use super::operators::{
-    beside_number, known_type, plain_type, type_literal, type_of, typed_beside, typed_by,
-    unmodified,
+    beside_number, known_type, plain_type, text_parameter, type_literal, type_of, typed_beside,
+    typed_by, unmodified,
 };
 use super::order::{looks_vary, sorted_by, unsigned_zero};
 use super::{calls, numerics};
@@ -63,7 +63,7 @@ pub(super) fn within(within: InList, schema: &DFSchema, style: Style) -> Result<
     Ok(Expr::InList(InList::new(Box::new(expr), list, negated)))
 }
 
-/// `x LIKE pattern`: the pattern is text whatever `x` is; 42883 where there are no such operands.
+/// `x LIKE pattern`, of which a parameter is text; 42883 where there are no such operands.
 pub(super) fn like(mut like: Like, schema: &DFSchema, style: Style) -> Result<Expr> {
     let name = match (like.case_insensitive, like.negated) {
         (false, false) => "~~",
@@ -72,11 +72,9 @@ pub(super) fn like(mut like: Like, schema: &DFSchema, style: Style) -> Result<Ex
         (true, true) => "!~~*",
     };
     check_operator(name, &[&like.expr, &like.pattern], schema)?;
-    let text = |ty| match ty {
-        ColumnType::Varchar(_) | ColumnType::Bpchar(_) => ColumnType::Text,
-        ty => ty,
-    };
-    like.pattern = Box::new(unmodified(*like.pattern, text));
+    for operand in [&mut like.expr, &mut like.pattern] {
+        text_parameter(operand);
+    }
     if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) {
         like.expr = Box::new(casts::padded(*like.expr, ty, style));
     }

@@ -51,6 +51,10 @@ impl Session {
                 let value = if self.work.read_only { "on" } else { "off" };
                 Ok(("transaction_read_only".to_string(), value.to_string()))
             }
+            "transaction_deferrable" => {
+                let value = if self.work.deferrable { "on" } else { "off" };
+                Ok(("transaction_deferrable".to_string(), value.to_string()))
+            }
             "max_connections" => Ok((
                 "max_connections".to_string(),
                 self.engine.connections_max.to_string(),
@@ -130,10 +134,12 @@ impl Session {
         &mut self,
         statement: &Statement,
         kind: Option<TableKind>,
+        deferrable: Option<bool>,
     ) -> Result<Outcome, SqlError> {
         match statement {
             Statement::StartTransaction { modes, begin, .. } => {
                 self.begin(modes)?;
+                deferrable.map_or(Ok(()), |deferrable| self.set_deferrable(deferrable))?;
                 let tag = if *begin { "BEGIN" } else { "START TRANSACTION" };
                 Ok(Outcome::Command(tag.to_string()))
             }
@@ -148,7 +154,7 @@ impl Session {
             } => self.roll_back_to(&ddl::fold(name)),
             Statement::Savepoint { name } => self.savepoint(ddl::fold(name)),
             Statement::ReleaseSavepoint { name } => self.release_savepoint(&ddl::fold(name)),
-            Statement::Set(set) => self.set(set),
+            Statement::Set(set) => self.set(set, deferrable),
             Statement::Reset(reset) => self.reset(&reset.to_string()),
             Statement::ShowVariable { variable } if is_all(variable) => {
                 let mut settings = self.all_settings();
@@ -237,7 +243,7 @@ impl Session {
         Ok(Outcome::Command("LOCK TABLE".to_string()))
     }
 
-    fn set(&mut self, set: &Set) -> Result<Outcome, SqlError> {
+    fn set(&mut self, set: &Set, deferrable: Option<bool>) -> Result<Outcome, SqlError> {
         match set {
             Set::SingleAssignment {
                 scope,
@@ -292,7 +298,7 @@ impl Session {
                 modes,
                 snapshot: None,
                 session,
-            } => self.set_transaction(modes, *session)?,
+            } => self.set_transaction(modes, deferrable, *session)?,
             Set::SetSessionAuthorization(session) => {
                 self.set_session_authorization(&session.kind)?
             }
@@ -347,6 +353,11 @@ impl Session {
             ("transaction_read_only", Some(value)) => {
                 let read_only = crate::settings::boolean("transaction_read_only", value)?;
                 return self.set_read_only(read_only);
+            }
+            ("transaction_deferrable", value) => {
+                let default = self.settings.default_deferrable();
+                let given = |value| crate::settings::boolean("transaction_deferrable", value);
+                return self.set_deferrable(value.map_or(Ok(default), given)?);
             }
             ("transaction_isolation" | "transaction_read_only", None) => {
                 let name = name.to_ascii_lowercase();
@@ -458,6 +469,7 @@ impl Session {
     fn set_transaction(
         &mut self,
         modes: &[ast::TransactionMode],
+        deferrable: Option<bool>,
         session: bool,
     ) -> Result<(), SqlError> {
         if !session && self.work.block == Block::None {
@@ -466,7 +478,12 @@ impl Session {
             return Ok(());
         }
         if !session {
-            return self.set_modes(modes);
+            self.set_modes(modes)?;
+            return deferrable.map_or(Ok(()), |deferrable| self.set_deferrable(deferrable));
+        }
+        if let Some(deferrable) = deferrable {
+            let value = if deferrable { "on" } else { "off" };
+            self.set_setting("default_transaction_deferrable", Some(value))?;
         }
         for mode in modes {
             match mode {
@@ -482,6 +499,19 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn set_deferrable(&mut self, deferrable: bool) -> Result<(), SqlError> {
+        let refused = match (!self.work.savepoints.is_empty(), self.work.queried) {
+            (true, _) => "cannot be called within a subtransaction",
+            (_, true) => "must be called before any query",
+            _ => {
+                self.work.deferrable = deferrable;
+                return Ok(());
+            }
+        };
+        let message = format!("SET TRANSACTION [NOT] DEFERRABLE {refused}");
+        Err(SqlError::new(ErrorKind::ActiveTransaction, message))
     }
 
     fn report_all(&mut self) {

@@ -127,6 +127,7 @@ pub(super) struct Work {
     number: OnceLock<i64>,
     pub(super) isolation: Isolation,
     pub(super) read_only: bool,
+    pub(super) deferrable: bool,
     /// Whether a statement that reads or writes was run in it.
     pub(super) queried: bool,
     pub(super) locks: Locks,
@@ -135,7 +136,7 @@ pub(super) struct Work {
     pub(super) ddl: Option<PendingDdl>,
     /// What is to be checked before it commits.
     deferred: Deferred,
-    savepoints: Vec<Savepoint>,
+    pub(super) savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// Those that its statements read from, as long as something of them is in use.
@@ -159,6 +160,7 @@ impl Work {
             number: OnceLock::new(),
             isolation: Isolation::ReadCommitted,
             read_only: false,
+            deferrable: false,
             queried: false,
             locks,
             changes: Arc::default(),
@@ -182,6 +184,7 @@ impl Session {
         self.work.number = OnceLock::new();
         self.work.isolation = self.settings.default_isolation();
         self.work.read_only = self.settings.default_read_only();
+        self.work.deferrable = self.settings.default_deferrable();
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
         self.settings.begin();

@@ -39,6 +39,7 @@ use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output;
 use crate::parse::identifier;
+use crate::settings::names;
 use crate::text::{self, Style};
 use crate::types;
 
@@ -351,20 +352,14 @@ fn type_name(ty: i64, given: Option<i64>) -> String {
     name.to_string()
 }
 
-/// The parts of a name as it is written, folded.
+/// The parts of a name as it is written, folded: `a."B" . c`.
 pub(crate) fn name_parts(written: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut quoted = false;
-    for character in written.trim().chars() {
-        let part = parts.last_mut().expect("there is a part");
-        match character {
-            '"' => quoted = !quoted,
-            '.' if !quoted => parts.push(String::new()),
-            other if quoted => part.push(other),
-            other => part.extend(other.to_lowercase()),
-        }
-    }
-    parts
+    qualified(written).unwrap_or_else(|| vec![written.trim().to_lowercase()])
+}
+
+/// As [`name_parts`]; `None` where no name is written so.
+fn qualified(written: &str) -> Option<Vec<String>> {
+    names(written, '.').filter(|parts| !parts.is_empty())
 }
 
 fn regclass_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
@@ -379,7 +374,10 @@ fn regclass_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 
 /// The oid of the relation with this name.
 fn relation_named(known: &Known, written: &str) -> Result<ScalarValue> {
-    let parts = name_parts(written);
+    let Some(parts) = qualified(written) else {
+        let message = "invalid name syntax".to_string();
+        return Err(error(ErrorKind::InvalidName, message));
+    };
     let found = match parts.as_slice() {
         [name] => known.first_named(name),
         [.., schema, name] => {

@@ -23,6 +23,25 @@ pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) {
     if name_of(&function.name).as_deref() != Some(functions::ARRAY) {
         return;
     }
+    let is_literal = |expr: &Expr| match expr {
+        Expr::Function(inner) => name_of(&inner.name).as_deref() == Some(functions::ARRAY),
+        _ => false,
+    };
+    // Beside an array all elements are arrays, `'{1,2}'` among them.
+    let of_arrays = list.args.iter().any(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Cast { data_type, .. })) => {
+            matches!(data_type, DataType::Array(_))
+        }
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => is_literal(expr),
+        _ => false,
+    });
+    let ty = match of_arrays {
+        true => DataType::Array(ArrayElemTypeDef::SquareBracket(
+            Box::new(element.clone()),
+            None,
+        )),
+        false => element.clone(),
+    };
     for arg in &mut list.args {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
             continue;
@@ -30,13 +49,9 @@ pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) {
         if cast_empty(expr, element) {
             continue;
         }
-        let is_literal = |expr: &Expr| match expr {
-            Expr::Function(inner) => name_of(&inner.name).as_deref() == Some(functions::ARRAY),
-            _ => false,
-        };
         match is_literal(expr) {
             true => cast_elements(expr, element),
-            false => *expr = cast(take(expr), element.clone()),
+            false => *expr = cast(take(expr), ty.clone()),
         }
     }
 }

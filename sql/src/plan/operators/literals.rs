@@ -113,6 +113,19 @@ pub(in crate::plan) fn beside_modified(left: Expr, right: Expr, schema: &DFSchem
     (left, right)
 }
 
+/// A parameter that LIKE is given is a text, though DataFusion gives it the type of the column beside it; says whether it
+/// has become one.
+pub(in crate::plan) fn text_parameter(expr: &mut Expr) {
+    use ColumnType::{Bpchar, Char, Name, Varchar};
+    if let Expr::Placeholder(Placeholder {
+        field: Some(field), ..
+    }) = expr
+        && let Ok(Varchar(_) | Bpchar(_) | Name | Char) = output::column_type(field)
+    {
+        *field = Arc::new(ColumnType::Text.field("", true));
+    }
+}
+
 /// A bare string becomes a literal of this type.
 pub(in crate::plan) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
