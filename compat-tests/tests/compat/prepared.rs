@@ -247,7 +247,9 @@ async fn parameters_beside_columns_have_no_modifier() {
          PREPARE priced AS SELECT id FROM m WHERE price BETWEEN $1 AND $2;
          PREPARE varying AS SELECT id FROM m WHERE v IN ($1, $2);
          PREPARE padded AS SELECT id FROM m WHERE c IN ($1, $2) ORDER BY 1;
-         PREPARE spanning AS SELECT id FROM m WHERE v BETWEEN $1 AND $2;";
+         PREPARE spanning AS SELECT id FROM m WHERE v BETWEEN $1 AND $2;
+         PREPARE likened AS SELECT id FROM m WHERE c LIKE $1 OR c ILIKE $2 ORDER BY 1;
+         PREPARE escaped AS SELECT id FROM m WHERE v LIKE $1 ESCAPE $2 ORDER BY 1;";
     for client in [&tide, &pg] {
         client.batch_execute(setup).await.unwrap();
     }
@@ -262,6 +264,12 @@ async fn parameters_beside_columns_have_no_modifier() {
         "EXECUTE padded ('a', 'bbbb')",
         "EXECUTE padded ('a  ', 'b')",
         "EXECUTE spanning ('abcc', 'abde')",
+        "EXECUTE likened ('a  ', 'B  ')",
+        "EXECUTE likened ('a', 'b%')",
+        "EXECUTE escaped ('ab!d', '!')",
+        "EXECUTE escaped ('ab#_', '#')",
+        "EXECUTE escaped ('ab%', '')",
+        "EXECUTE escaped ('ab%', NULL)",
     ] {
         same_answers(&tide, &pg, query).await;
     }

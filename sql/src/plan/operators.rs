@@ -522,6 +522,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) =>
         {
             like.expr = Box::new(casts::padded(*like.expr, ty, style));
+            if let Expr::Placeholder(pattern) = &mut *like.pattern {
+                pattern.field = Some(Arc::new(ColumnType::Text.field("", true)));
+            }
             Transformed::yes(Expr::Like(like))
         }
         Expr::Not(inner) if is_open(&inner) => {

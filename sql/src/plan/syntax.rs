@@ -221,8 +221,9 @@ fn placed(args: &[FunctionArg], of: &pg_proc::Function) -> Option<Vec<FunctionAr
 }
 
 fn escape_of(escape: ValueWithSpan) -> Expr {
-    match escape.value.into_string() {
+    match escape.value.clone().into_string() {
         Some(text) => literal(text),
-        None => literal(""),
+        // A parameter or NULL.
+        None => Expr::Value(escape),
     }
 }
