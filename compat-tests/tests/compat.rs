@@ -118,6 +118,8 @@ mod retype;
 mod robustness;
 #[path = "compat/roles.rs"]
 mod roles;
+#[path = "compat/rules.rs"]
+mod rules;
 #[path = "compat/scopes.rs"]
 mod scopes;
 #[path = "compat/sessions.rs"]

@@ -30,7 +30,9 @@ use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::guards;
 use crate::provider::properties;
+use crate::volatile;
 
 /// Before the number of a query that is to be computed once, where it is a relation: no other has such a name.
 pub(crate) const MARK: &str = "computed once ";
@@ -122,8 +124,9 @@ impl QueryPlanner for Plans {
         plan: &LogicalPlan,
         state: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = guards::guarded(plan)?;
         DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Plans)])
-            .create_physical_plan(plan, state)
+            .create_physical_plan(&plan, state)
             .await
     }
 }
@@ -139,6 +142,9 @@ impl ExtensionPlanner for Plans {
         _: &dyn Session,
         _: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if volatile::is_kept(node) {
+            return Ok(inputs.first().cloned());
+        }
         let (Some(once), [input]) = (node.as_any().downcast_ref::<Once>(), inputs) else {
             return Ok(None);
         };

@@ -21,6 +21,7 @@ mod evaluated_once;
 mod explain;
 mod extremes;
 mod functions;
+mod guards;
 mod hot_scan;
 mod in_turn;
 mod index_parts;
@@ -59,6 +60,7 @@ mod turns;
 pub mod types;
 mod unseen;
 mod upsert;
+mod volatile;
 
 pub use activity::{Ends, Signal};
 pub use constraints::apart::CatalogReader;

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 use crate::optimize::with_its_name;
+use crate::volatile;
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
@@ -29,6 +30,10 @@ pub(crate) fn simplified(
             Expr::InList(list) => Transformed::yes(apart(list)),
             other => Transformed::no(other),
         })
+    };
+    let plan = match volatile::has_cases(&plan)? {
+        true => rewritten(plan, volatile::computed_once)?,
+        false => plan,
     };
     let plan = match has_lists_beside(&plan)? {
         true => rewritten(rewritten(plan, united)?, named)?,

@@ -1,8 +1,8 @@
 //! The sides of an outer join that give NULLs where they have no row: what is constant in one is not so behind the join. Nor is
-//! what is constant before grouping sets so behind them.
+//! what is constant before grouping sets so behind them, nor what is computed anew for each row.
 //!
 //! DataFusion keeps the constants of both sides of an outer join (`EquivalenceGroup::join`) and of what is grouped, and leaves such
-//! columns out of sorts, windows and groups behind it.
+//! columns out of sorts, windows and groups behind it. It takes `nextval('s')` for constant, since its argument is.
 
 use std::sync::Arc;
 
@@ -11,13 +11,15 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::logical_expr::Volatility;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
@@ -26,9 +28,14 @@ use datafusion::physical_plan::{
 
 type Plan = Arc<dyn ExecutionPlan>;
 
-/// Hides the constants of the sides of outer joins that may have no row, and of what grouping sets group.
+/// Hides the constants of the sides of outer joins that may have no row, of what grouping sets group, and those that are none.
 pub(crate) fn hide_constants(plan: Plan) -> Result<Plan> {
     plan.transform_up(|node| {
+        if seems_constant(&node) {
+            return Ok(Transformed::yes(
+                Arc::new(NullableSideExec::new(node, true)) as Plan,
+            ));
+        }
         let Some(nullable) = nullable_sides(&node) else {
             return Ok(Transformed::no(node));
         };
@@ -38,7 +45,7 @@ pub(crate) fn hide_constants(plan: Plan) -> Result<Plan> {
         let sides = sides.map(|(side, nullable)| match nullable && hides(side) {
             true => {
                 changed = true;
-                Arc::new(NullableSideExec::new(side.clone())) as Plan
+                Arc::new(NullableSideExec::new(side.clone(), false)) as Plan
             }
             false => side.clone(),
         });
@@ -49,6 +56,33 @@ pub(crate) fn hide_constants(plan: Plan) -> Result<Plan> {
         })
     })
     .data()
+}
+
+/// Whether a node computes a column that differs from row to row though all that it is made of is constant.
+fn seems_constant(node: &Plan) -> bool {
+    computes(node, &|call| is_volatile(call) && !call.args().is_empty())
+}
+
+/// Whether a node gives a column a value that is another one when it is computed again.
+pub(crate) fn computes_volatile(node: &Plan) -> bool {
+    computes(node, &is_volatile)
+}
+
+fn is_volatile(call: &ScalarFunctionExpr) -> bool {
+    call.fun().signature().volatility == Volatility::Volatile
+}
+
+/// Whether a projection has a column with such a call.
+fn computes(node: &Plan, is_one: &dyn Fn(&ScalarFunctionExpr) -> bool) -> bool {
+    let calls = |expr: &Arc<dyn PhysicalExpr>| {
+        let call = expr.downcast_ref::<ScalarFunctionExpr>();
+        Ok(call.is_some_and(is_one))
+    };
+    let projection = node.downcast_ref::<ProjectionExec>();
+    projection.is_some_and(|projection| {
+        let mut columns = projection.expr().iter();
+        columns.any(|column| column.expr.exists(calls).unwrap_or(true))
+    })
 }
 
 /// Which inputs of a join, or of grouping sets, give NULLs behind it; `None` where none does.
@@ -83,16 +117,19 @@ fn nullable_sides(node: &Plan) -> Option<[bool; 2]> {
 #[derive(Debug)]
 pub(crate) struct NullableSideExec {
     input: Plan,
+    /// Whether it stands above what takes something for constant: sorted there, the rows would stay as they are.
+    above: bool,
     properties: Arc<PlanProperties>,
 }
 
 impl NullableSideExec {
-    fn new(input: Plan) -> NullableSideExec {
+    fn new(input: Plan, above: bool) -> NullableSideExec {
         let mut known = EquivalenceProperties::new(input.schema());
         known.add_orderings(input.equivalence_properties().oeq_class().iter().cloned());
         let properties = PlanProperties::clone(input.properties()).with_eq_properties(known);
         NullableSideExec {
             input,
+            above,
             properties: Arc::new(properties),
         }
     }
@@ -114,7 +151,7 @@ impl ExecutionPlan for NullableSideExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        vec![!self.above]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
@@ -136,7 +173,7 @@ impl ExecutionPlan for NullableSideExec {
         let input = children.pop();
         let input =
             input.ok_or_else(|| DataFusionError::Internal("a side has one child".to_string()))?;
-        Ok(Arc::new(NullableSideExec::new(input)))
+        Ok(Arc::new(NullableSideExec::new(input, self.above)))
     }
 
     fn execute(&self, at: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -1,11 +1,15 @@
-//! OFFSET without LIMIT: which rows it leaves out is decided by the order below it.
+//! OFFSET without LIMIT: which rows it leaves out is decided by the order below it. Limits beyond what anybody has rows.
 
 use std::sync::Arc;
 
+use datafusion::common::ScalarValue;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -19,6 +23,75 @@ use datafusion::physical_plan::{
 };
 
 type Plan = Arc<dyn ExecutionPlan>;
+
+/// No query has so many rows.
+const ROWS_MAX: i64 = 1 << 48;
+
+/// A LIMIT or OFFSET that DataFusion can add to another one: `LIMIT 9223372036854775807` is none.
+pub(crate) fn countable(plan: LogicalPlan) -> LogicalPlan {
+    let count = |expr: &Option<Box<Expr>>| match expr.as_deref() {
+        Some(Expr::Literal(ScalarValue::Int64(Some(count)), _)) => *count,
+        _ => 0,
+    };
+    match plan {
+        LogicalPlan::Limit(mut limit) => {
+            if count(&limit.fetch) > ROWS_MAX {
+                limit.fetch = None;
+            }
+            if count(&limit.skip) > ROWS_MAX {
+                limit.skip = Some(Box::new(lit(ROWS_MAX)));
+            }
+            LogicalPlan::Limit(limit)
+        }
+        plan => plan,
+    }
+}
+
+/// Above so many rows the first groups are found by sorting all of them.
+const GROUPS_MAX: usize = 1 << 16;
+
+/// Finds the first groups of an order by a rule that makes room at once for as many as are wanted: not for very many.
+#[derive(Debug)]
+pub(crate) struct FirstGroups(pub(crate) Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for FirstGroups {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn optimize(&self, plan: Plan, config: &ConfigOptions) -> Result<Plan> {
+        let wants_many = plan.exists(|node| {
+            let sort = node.downcast_ref::<SortExec>();
+            Ok(sort.is_some_and(|sort| sort.fetch().is_some_and(|rows| rows > GROUPS_MAX)))
+        })?;
+        match wants_many {
+            true => Ok(plan),
+            false => self.0.optimize(plan, config),
+        }
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+/// Leaves sorts out whose rows have no columns, so that one is as good as any other: DataFusion fails to put them in order.
+pub(crate) fn without_columns(plan: Plan) -> Result<Plan> {
+    plan.transform_up(|node| {
+        let Some(sort) = node.downcast_ref::<SortExec>() else {
+            return Ok(Transformed::no(node));
+        };
+        if !sort.input().schema().fields().is_empty() {
+            return Ok(Transformed::no(node));
+        }
+        let input = sort.input().clone();
+        Ok(Transformed::yes(match sort.fetch() {
+            Some(rows) => Arc::new(GlobalLimitExec::new(input, 0, Some(rows))),
+            None => input,
+        }))
+    })
+    .data()
+}
 
 /// Applies a rule that moves sorts and takes them away: to what is below each OFFSET, and to the rest of the plan apart from
 /// that. DataFusion takes the sort below an OFFSET for unneeded where nothing above it wants the order, and moves the sort of

@@ -37,14 +37,17 @@ use datafusion::physical_plan::{
 };
 
 use crate::extremes::ExtremesInOrder;
+use crate::guards::{self, FilteredArguments};
 use crate::in_turn::InTurnExec;
 use crate::lists_apart;
 use crate::lookup_join::LookupExec;
 use crate::nullable_side;
 use crate::numbers;
+use crate::offset::FirstGroups;
 use crate::ordered::ReadInOrder;
 use crate::table_scan::FoundExec;
 use crate::unseen::distinct_by_value;
+use crate::volatile::{self, KeptEffects};
 use crate::{arithmetic, evaluated_once, lookup_join, offset};
 
 /// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
@@ -106,6 +109,7 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
             "eliminate_join" => unneeded_joins,
             "replace_distinct_aggregate" => distinct_rows,
             "eliminate_duplicated_expr" => kept_orders,
+            "eliminate_limit" | "push_down_limit" => countable_limits,
             "optimize_projections" => kept_groups,
             "single_distinct_aggregation_to_group_by" => distinct_arguments,
             _ => return rule,
@@ -113,6 +117,8 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
         Arc::new(InOurForm { rule, rewrite })
     };
     let mut rules: Vec<Rule> = rules.map(ours).collect();
+    rules.insert(0, Arc::new(FilteredArguments));
+    rules.insert(0, Arc::new(KeptEffects));
     // When constants are computed, and before filters are handed down.
     let at = (rules.iter()).position(|rule| rule.name() == "simplify_expressions");
     let at = at.map_or(0, |at| at + 1);
@@ -289,7 +295,7 @@ fn constants_behind(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 /// Moves filters down, but none without columns below an aggregate that gives a row of no rows: there it would not take
-/// that row away.
+/// that row away. Nor volatile ones to other rows (`volatile::filters_kept`).
 fn pushed_filters(
     rule: &Rule,
     plan: LogicalPlan,
@@ -304,7 +310,11 @@ fn pushed_filters(
     {
         return Ok(Transformed::no(plan));
     }
-    rule.rewrite(constants_behind(plan)?, config)
+    let push = |plan| rule.rewrite(constants_behind(plan)?, config);
+    match volatile::filters_kept(plan, &push)? {
+        Ok(kept) => Ok(kept),
+        Err(plan) => push(plan),
+    }
 }
 
 /// Orders inner joins so that each has a key where it can, but loses none: DataFusion forgets one like `c.n = a.n + b.n`
@@ -371,16 +381,31 @@ fn is_of_several(expr: &Expr) -> bool {
     relations.collect::<HashSet<_>>().len() > 1
 }
 
-/// Groups by the argument of a DISTINCT aggregate first, unless a sum stands beside it: DataFusion would add up the groups'
-/// sums by the same function, but the sum of integers is a bigint or numeric, whose sum has another type again.
+/// Takes limits down whose sum is a number of rows.
+fn countable_limits(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    rule.rewrite(offset::countable(plan), config)
+}
+
+/// Groups by the argument of a DISTINCT aggregate first, unless there is a sum: DataFusion would add up the groups'
+/// sums by the same function, but the sum of integers is a bigint or numeric, whose sum has another type again. Nor where
+/// columns have names that it gives to others.
 fn distinct_arguments(
     rule: &Rule,
     plan: LogicalPlan,
     config: &dyn OptimizerConfig,
 ) -> Result<Transformed<LogicalPlan>> {
-    let is_sum = |expr: &Expr| matches!(expr, Expr::AggregateFunction(call) if !call.params.distinct && call.func.name() == "sum");
+    let is_sum =
+        |expr: &Expr| matches!(expr, Expr::AggregateFunction(call) if call.func.name() == "sum");
+    let is_taken = |name: &str| name.starts_with("alias") || name.starts_with("group_alias_");
     match &plan {
-        LogicalPlan::Aggregate(groups) if groups.aggr_expr.iter().any(is_sum) => {
+        LogicalPlan::Aggregate(groups)
+            if groups.aggr_expr.iter().any(is_sum)
+                || (groups.input.schema().fields().iter()).any(|field| is_taken(field.name())) =>
+        {
             Ok(Transformed::no(plan))
         }
         _ => rule.rewrite(plan, config),
@@ -388,13 +413,13 @@ fn distinct_arguments(
 }
 
 /// Leaves joins out whose rows and columns nobody needs, but not where sets are spread into rows: DataFusion takes a key of
-/// what is spread for a key of the rows. A GROUP BY or DISTINCT below has no key but its columns together, see `kept_groups`.
+/// what is spread for a key of the rows. Nor where something volatile tells rows apart that are otherwise alike. A GROUP BY or DISTINCT below has no key but its columns together, see `kept_groups`.
 fn unneeded_joins(
     rule: &Rule,
     plan: LogicalPlan,
     config: &dyn OptimizerConfig,
 ) -> Result<Transformed<LogicalPlan>> {
-    match spreads(&plan)? {
+    match spreads(&plan)? || volatile::has_some(&plan)? {
         true => Ok(Transformed::no(plan)),
         false => {
             let plan = plan.transform_up_with_subqueries(with_sound_keys)?;
@@ -471,6 +496,8 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
     let hide_constants = OfOurOwn("hide_constants", nullable_side::hide_constants);
     rules.insert(spreads, Arc::new(hide_constants));
     rules.insert(spreads, Arc::new(OfOurOwn("look_up", lookup_join::look_up)));
+    let without_columns = OfOurOwn("sorts_without_columns", offset::without_columns);
+    rules.insert(0, Arc::new(without_columns));
     rules.push(Arc::new(OfOurOwn("unions_in_order", unions_in_order)));
     rules.push(Arc::new(OfOurOwn("distinct_by_value", distinct_by_value)));
     rules.push(Arc::new(OfOurOwn("yielding_joins", yielding_joins)));
@@ -480,6 +507,7 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
         name if name.starts_with("FilterPushdown") => Arc::new(FiltersByName(rule)) as PhysicalRule,
         "aggregate_statistics" => Arc::new(StatisticsOfAll(rule)) as PhysicalRule,
         "EnsureRequirements" => Arc::new(SpreadsMany(rule)) as PhysicalRule,
+        "LimitAggregation" => Arc::new(FirstGroups(rule)) as PhysicalRule,
         _ => rule,
     };
     rules.into_iter().map(ours).collect()
@@ -558,7 +586,8 @@ fn spreads(plan: &LogicalPlan) -> Result<bool> {
 }
 
 /// Hands filters down, unless two columns of one node have one name: DataFusion finds the columns of what is below by their
-/// names, and would filter one table by a condition on another.
+/// names, and would filter one table by a condition on another. Nor where a column is volatile, which the filter would
+/// compute once more, or a filter may fail for rows that one below it leaves out.
 #[derive(Debug)]
 struct FiltersByName(PhysicalRule);
 
@@ -576,7 +605,9 @@ impl PhysicalOptimizerRule for FiltersByName {
             let schema = node.schema();
             let mut names = HashSet::new();
             let mut fields = schema.fields().iter();
-            Ok(fields.any(|field| !names.insert(field.name())))
+            Ok(fields.any(|field| !names.insert(field.name()))
+                || nullable_side::computes_volatile(node)
+                || guards::is_above_another(node))
         })?;
         match repeats {
             true => Ok(plan),

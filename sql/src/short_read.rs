@@ -23,6 +23,7 @@ use crate::error::{SqlError, from_datafusion};
 use crate::extremes;
 use crate::functions::array::ANY_EQUAL;
 use crate::functions::order;
+use crate::guards;
 use crate::output::{self, OutputColumn, RowStream};
 use crate::provider::{Scope, batch_of};
 use by_index::ByIndex;
@@ -351,7 +352,8 @@ struct Computed<'a> {
 impl Computed<'_> {
     fn compile(&self, expr: Expr) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
         let schema = DFSchema::try_from(self.read.schema.clone()).map_err(from_datafusion)?;
-        let compiled = self.state.create_physical_expr(expr, &schema);
+        let compiled = guards::in_turn(expr, &schema)
+            .and_then(|expr| self.state.create_physical_expr(expr.data, &schema));
         compiled.map_err(from_datafusion)
     }
 

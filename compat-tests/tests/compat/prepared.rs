@@ -249,7 +249,9 @@ async fn parameters_beside_columns_have_no_modifier() {
          PREPARE padded AS SELECT id FROM m WHERE c IN ($1, $2) ORDER BY 1;
          PREPARE spanning AS SELECT id FROM m WHERE v BETWEEN $1 AND $2;
          PREPARE alike AS SELECT id FROM m WHERE v LIKE $1 AND c NOT ILIKE $2;
-         PREPARE patterns AS SELECT id FROM m, pg_am WHERE $1 LIKE v OR $2 LIKE c OR amname LIKE $3;";
+         PREPARE patterns AS SELECT id FROM m, pg_am WHERE $1 LIKE v OR $2 LIKE c OR amname LIKE $3;
+         PREPARE likened AS SELECT id FROM m WHERE c LIKE $1 OR c ILIKE $2 ORDER BY 1;
+         PREPARE escaped AS SELECT id FROM m WHERE v LIKE $1 ESCAPE $2 ORDER BY 1;";
     for client in [&tide, &pg] {
         client.batch_execute(setup).await.unwrap();
     }
@@ -265,6 +267,12 @@ async fn parameters_beside_columns_have_no_modifier() {
         "EXECUTE padded ('a  ', 'b')",
         "EXECUTE spanning ('abcc', 'abde')",
         "EXECUTE alike ('ab%', 'A  _')",
+        "EXECUTE likened ('a  ', 'B  ')",
+        "EXECUTE likened ('a', 'b%')",
+        "EXECUTE escaped ('ab!d', '!')",
+        "EXECUTE escaped ('ab#_', '#')",
+        "EXECUTE escaped ('ab%', '')",
+        "EXECUTE escaped ('ab%', NULL)",
     ] {
         same_answers(&tide, &pg, query).await;
     }

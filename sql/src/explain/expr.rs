@@ -12,6 +12,7 @@ use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, ScalarFunctionEx
 use tidelog_storage::datum::datum_at;
 
 use crate::functions::order;
+use crate::guards;
 use crate::output::column_type;
 use crate::parse::identifier;
 use crate::text::Style;
@@ -30,10 +31,8 @@ pub(super) fn text(expr: &Arc<dyn PhysicalExpr>) -> String {
         return value(literal.value());
     }
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
-        let (left, right) = (
-            beside(binary.left(), binary.right()),
-            beside(binary.right(), binary.left()),
-        );
+        let behind = behind(binary);
+        let (left, right) = (beside(binary.left(), behind), beside(behind, binary.left()));
         let operator = match binary.op() {
             Operator::NotEq => "<>".to_string(),
             Operator::LikeMatch => "~~".to_string(),
@@ -43,6 +42,9 @@ pub(super) fn text(expr: &Arc<dyn PhysicalExpr>) -> String {
             other => other.to_string(),
         };
         return format!("({left} {operator} {right})");
+    }
+    if let Some((left, op, right)) = guards::connected_by(expr) {
+        return format!("({} {op} {})", text(left), text(right));
     }
     if let Some(not) = expr.downcast_ref::<NotExpr>() {
         return format!("(NOT {})", text(not.arg()));
@@ -116,12 +118,20 @@ pub(super) fn condition(expr: &Arc<dyn PhysicalExpr>) -> Option<String> {
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>()
         && *binary.op() == Operator::And
     {
-        return match (condition(binary.left()), condition(binary.right())) {
+        return match (condition(binary.left()), condition(behind(binary))) {
             (Some(left), Some(right)) => Some(format!("({left} AND {right})")),
             (one, other) => one.or(other),
         };
     }
     Some(text(expr))
+}
+
+/// The right side of an operator; what is computed behind the left one says that again.
+fn behind(binary: &BinaryExpr) -> &Arc<dyn PhysicalExpr> {
+    match guards::connected_by(binary.right()) {
+        Some((before, op, behind)) if op == *binary.op() && before == binary.left() => behind,
+        _ => binary.right(),
+    }
 }
 
 /// One column of a sort key.

@@ -1,5 +1,7 @@
 //! Aggregates over window frames that lose rows at their beginning, which DataFusion's of these names cannot, or not without
-//! leaving something of these rows behind: the rows of the frame are kept, and computed anew for each.
+//! leaving something of these rows behind: the rows of the frame are kept, and computed anew for each. Others are DataFusion's
+//! own, but for the order that it sees in what they give: it forgets that they give NULL as long as no row has a value, and
+//! that what leaves a frame may have been its greatest.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ pub(crate) fn sliding(function: &Arc<AggregateUDF>) -> Option<AggregateUDF> {
         "array_agg" => Kind::Array,
         // What floats add to a sum does not go away again by taking it off.
         "sum" | "avg" | "corr" => Kind::Floats,
+        "count" | "max" | "min" => Kind::Own,
         name if FLOATS.iter().any(|prefix| name.starts_with(prefix)) => Kind::Floats,
         _ => return None,
     };
@@ -43,6 +46,8 @@ enum Kind {
     Text,
     Array,
     Floats,
+    /// As the function itself does it.
+    Own,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -95,6 +100,9 @@ impl AggregateUDFImpl for Sliding {
                 true => Ok(Box::new(Anew::new(self.inner.clone(), &args))),
                 false => self.inner.create_sliding_accumulator(args),
             };
+        }
+        if self.kind == Kind::Own {
+            return self.inner.create_sliding_accumulator(args);
         }
         Ok(Box::new(Frame {
             kind: self.kind,
@@ -166,8 +174,8 @@ impl Accumulator for Frame {
                 }
                 ty => ScalarValue::try_from(ty)?,
             },
-            Kind::Floats => {
-                return datafusion::common::internal_err!("floats are added up by their function");
+            Kind::Floats | Kind::Own => {
+                return datafusion::common::internal_err!("they are computed by their function");
             }
         })
     }

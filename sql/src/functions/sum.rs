@@ -408,7 +408,13 @@ impl Accumulator for Summed<dyn Accumulator> {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.note(states, |_| 0, None);
+        match states[0].as_list_opt::<i32>() {
+            // Those of DISTINCT are its values.
+            Some(lists) => (lists.iter().flatten()).for_each(|values| {
+                self.note(&[values], |_| 0, None);
+            }),
+            None => self.note(states, |_| 0, None),
+        }
         self.of.merge_batch(states)
     }
 

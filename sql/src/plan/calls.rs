@@ -569,6 +569,10 @@ pub(super) fn aggregate(
         call.params.filter = Some(Box::new(condition(*filter, style)?));
     }
     check_arguments(&call, schema)?;
+    if call.params.distinct && call.func.name() == "regr_count" {
+        let what = "DISTINCT in regr_count";
+        return Err(external(SqlError::unsupported(what)));
+    }
     let mut keys = std::mem::take(&mut call.params.order_by);
     if call.params.distinct && matches!(call.func.name(), "array_agg" | "string_agg") {
         sort_distinct(&call.params.args, &mut keys)?;

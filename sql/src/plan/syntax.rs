@@ -224,6 +224,7 @@ fn placed(args: &[FunctionArg], of: &pg_proc::Function) -> Option<Vec<FunctionAr
 fn escape_of(escape: ValueWithSpan) -> Expr {
     match escape.value.clone().into_string() {
         Some(text) => literal(text),
+        // A parameter or NULL.
         None => Expr::Value(escape),
     }
 }

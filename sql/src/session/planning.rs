@@ -27,6 +27,7 @@ use super::{QueryPlan, Session, scalars};
 use crate::apart::{self, Client};
 use crate::error::{SqlError, from_datafusion};
 use crate::functions;
+use crate::guards;
 use crate::lists_apart;
 use crate::locking;
 use crate::numbers;
@@ -38,6 +39,7 @@ use crate::system::Showing;
 use crate::text::datetime::now_micros;
 use crate::text::{Now, Style};
 use crate::turns::aside;
+use crate::volatile;
 
 /// What says something else of the session each time it is asked.
 const SESSION_NAMES: [&str; 11] = [
@@ -387,7 +389,8 @@ pub(crate) fn simplified(
         .with_config_options(state.config_options().clone())
         .with_query_execution_start_time(started)
         .build();
-    let simple = ExprSimplifier::new(context).simplify(expr.clone());
+    let expr = expr.clone().transform_up(volatile::computed_once);
+    let simple = expr.and_then(|expr| ExprSimplifier::new(context).simplify(expr.data));
     simple
         .and_then(|expr| expr.transform_up(lists_apart::bare))
         .and_then(|expr| numbers::of_columns(expr.data, schema))
@@ -403,6 +406,7 @@ pub(crate) fn physical(
     schema: &Arc<DFSchema>,
 ) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
     let expr = simplified(state, started, expr, schema)?;
+    let expr = guards::in_turn(expr, schema).map_err(from_datafusion)?.data;
     let props = ExecutionProps {
         query_execution_start_time: started,
         ..state.execution_props().clone()

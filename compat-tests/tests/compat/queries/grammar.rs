@@ -486,9 +486,10 @@ impl Random {
                 format!("{value} IS {not}DISTINCT FROM {}", self.leaf(scope, ty))
             }
             5 => {
-                let pattern = self.pick(&["a%", "%b", "_", "%", "z\\%"]);
+                let pattern =
+                    self.pick(&["'a%'", "'%b'", "'_'", "'%'", "'z\\%'", "'z!%' ESCAPE '!'"]);
                 let not = self.pick(&["", "NOT "]);
-                format!("{} {not}LIKE '{pattern}'", self.leaf(scope, Text))
+                format!("{} {not}LIKE {pattern}", self.leaf(scope, Text))
             }
             6 => {
                 let test = self.pick(&["TRUE", "NOT TRUE", "FALSE", "UNKNOWN", "NOT UNKNOWN"]);
@@ -563,6 +564,11 @@ impl Random {
     /// A condition of others or with a subquery or rows.
     fn compound(&mut self, scope: &[Relation], ty: Type, depth: u64) -> String {
         let not = self.pick(&["", "NOT "]);
+        if self.below(8) == 0
+            && let Some(guarded) = self.guarded(scope, depth)
+        {
+            return guarded;
+        }
         match self.below(8) {
             0 | 1 => {
                 let word = self.pick(&["AND", "OR"]);
@@ -604,12 +610,38 @@ impl Random {
         }
     }
 
+    /// A condition that would fail for some rows without another before it.
+    fn guarded(&mut self, scope: &[Relation], depth: u64) -> Option<String> {
+        let x = self.column(scope, Int)?;
+        let fails = match self.below(3) {
+            0 => format!("12 % {x} = {}", self.below(3)),
+            1 => format!("{} / {x} > 2", self.leaf(scope, Int)),
+            _ => format!("12 / {x} {} {}", self.operator(), self.below(9)),
+        };
+        Some(match self.below(4) {
+            0 => format!("({x} <> 0 AND {fails})"),
+            1 => format!("({x} = 0 OR {fails})"),
+            2 => format!("NOT ({x} = 0 OR {fails})"),
+            _ => {
+                let other = self.condition(scope, depth);
+                format!("CASE WHEN {x} <> 0 THEN {fails} ELSE {other} END")
+            }
+        })
+    }
+
     /// An aggregate of this type.
     pub(super) fn aggregate(&mut self, scope: &[Relation], ty: Type) -> String {
         let filter = match self.below(5) {
             0 => format!(" FILTER (WHERE {})", self.condition(scope, 0)),
             _ => String::new(),
         };
+        if ty == Big
+            && self.below(8) == 0
+            && let Some(x) = self.column(scope, Int)
+        {
+            let distinct = self.pick(&["", "DISTINCT "]);
+            return format!("sum({distinct}12 / {x}) FILTER (WHERE {x} <> 0)");
+        }
         let which = self.pick(&["min", "max"]);
         let call = match (ty, self.below(3)) {
             (Big, 0) => "count(*)".to_string(),

@@ -71,7 +71,8 @@ impl Random {
             })
             .collect();
         let count = self.below(8);
-        let limit = match self.below(6) {
+        let limit = match self.below(7) {
+            6 => format!(" OFFSET {count} LIMIT 9223372036854775807"),
             0 => format!(" FETCH FIRST {count} ROWS WITH TIES"),
             1 => format!(" OFFSET {} FETCH NEXT {count} ROWS ONLY", count / 2),
             2 => format!(" LIMIT {count}"),
@@ -411,6 +412,10 @@ impl Random {
             };
             list.push(self.around(&scope, call));
         }
+        // What comes first is what the rows are ordered by first.
+        if self.below(2) == 0 {
+            list.rotate_right(1);
+        }
         let text = format!("SELECT {} FROM {from}{filter}", list.join(", "));
         (text, list.len())
     }
@@ -471,6 +476,8 @@ impl Random {
                 " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
                 " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
                 " ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING",
+                " ROWS 1 PRECEDING",
+                " ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
                 " RANGE BETWEEN 2 PRECEDING AND CURRENT ROW",
                 " GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
             ]),
@@ -482,9 +489,15 @@ impl Random {
 
     fn aggregate_without_order(&mut self, scope: &[Relation], ty: Type) -> String {
         let value = self.leaf(scope, ty);
+        let which = self.pick(&["min", "max", "sum"]);
+        match (ty, which) {
+            (Int, which) | (Text | Date | Type::Float, which @ ("min" | "max")) => {
+                return format!("{which}({value})");
+            }
+            _ => {}
+        }
         match ty {
             Bool => format!("bool_or({value})"),
-            Int => format!("sum({value})"),
             ty if ty == Text || ty == Date => format!("max({value})"),
             Plain => format!("sum({value})"),
             _ => format!("count({value})"),
