@@ -194,9 +194,12 @@ export class Subscription<Row> implements Participant {
     const epoch = this.#epoch;
     this.#then(async () => {
       if (this.#ended) return;
-      await this.#handler(batch);
-      if (!part.reset && epoch === this.#epoch) {
-        this.#connection.send({ type: "credit", id: this.#id, batches: 1 });
+      try {
+        await this.#handler(batch);
+      } finally {
+        if (!part.reset && epoch === this.#epoch) {
+          this.#connection.send({ type: "credit", id: this.#id, batches: 1 });
+        }
       }
     });
   }

@@ -113,3 +113,32 @@ test("a frame that breaks one subscription breaks no other, and one that is no J
   peers[1]!.answer({ type: "done", id: peers[1]!.sent[0]!.id, tag: "SELECT 1" });
   expect((await last).tag).toBe("SELECT 1");
 });
+
+test("a handler that throws stops nothing: the server may send as much as before", async () => {
+  const { client, peers } = pair();
+  // What it throws is reported where nobody catches it.
+  const thrown: unknown[] = [];
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (error) => thrown.push(error));
+  try {
+    client.live("SUBSCRIBE TO t", () => {
+      throw new Error("shown");
+    });
+    client.subscribe("SUBSCRIBE TO t", () => Promise.reject(new Error("followed")));
+    await until("both", () => peers[0]?.sent.length === 2);
+    const ids = peers[0]!.sent.map(({ id }) => id);
+    for (const id of ids) {
+      peers[0]!.answer({ type: "subscribed", id, columns: [], key: null, snapshot: false });
+      for (let seq = 1; seq <= 10; seq++) {
+        peers[0]!.answer({ type: "batch", id, changes: [{ op: "ready", seq: `${seq}`, commit: true }], seq: `${seq}` });
+      }
+    }
+    const credits = (of?: number) => peers[0]!.sent.filter(({ type, id }) => type === "credit" && id === of).length;
+    await until("the credits", () => ids.every((id) => credits(id) === 10));
+    await until("the errors", () => thrown.length === 20);
+  } finally {
+    process.removeAllListeners("uncaughtException");
+    listeners.forEach((listener) => process.on("uncaughtException", listener));
+  }
+});

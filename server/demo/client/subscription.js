@@ -137,9 +137,13 @@ export class Subscription {
         this.#then(async () => {
             if (this.#ended)
                 return;
-            await this.#handler(batch);
-            if (!part.reset && epoch === this.#epoch) {
-                this.#connection.send({ type: "credit", id: this.#id, batches: 1 });
+            try {
+                await this.#handler(batch);
+            }
+            finally {
+                if (!part.reset && epoch === this.#epoch) {
+                    this.#connection.send({ type: "credit", id: this.#id, batches: 1 });
+                }
             }
         });
     }
