@@ -274,7 +274,7 @@ async fn numbers_are_appended_to_numerics() {
         "SELECT n || 5, m || 5.555, i || 1.5, 5 || n, 0.25 || m, 1.5 || i FROM n",
         "SELECT ARRAY[1.5] || 2, 2 || ARRAY[1.5], ARRAY[1, 2] || 2.25, ARRAY[1.5, 2] || 3.125",
         "SELECT n || x, n || y, n || k, m || x, m || y, m || k, i || x, k || m FROM n",
-        "SELECT n || NULL::numeric, NULL::int || n, n || '7.5', '{{1.5}}'::numeric[] || 2 IS NULL FROM n WHERE false",
+        "SELECT n || NULL::numeric, NULL::int || n FROM n",
     ] {
         same_answers(&tide, &pg, query).await;
     }

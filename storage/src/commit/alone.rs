@@ -213,7 +213,7 @@ mod tests {
             let store = store.clone();
             move |id| {
                 let (store, transaction) = (store.clone(), insert(&table, id));
-                async move { drop(store.commit(transaction).await.unwrap()) }
+                async move { store.commit(transaction).await.map(drop).unwrap() }
             }
         });
         let (mut other, end) = UnixStream::pair().unwrap();

@@ -21,7 +21,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use rocksdb::WriteBatch;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::ahead::Ahead;
 use super::check::{Group, Lookup, Overlay, check_table, resolve};
@@ -121,7 +121,6 @@ pub(super) fn commit(
     queue: &CommitQueue,
     mut transaction: Transaction,
     held: Box<dyn Send>,
-    alone: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Seq, CommitError>>,
 ) {
     let unsynced = transaction.unsynced;
@@ -179,7 +178,6 @@ pub(super) fn commit(
             });
         }
     }
-    drop(alone);
 }
 
 fn ended() -> StorageError {

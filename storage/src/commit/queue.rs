@@ -125,7 +125,9 @@ impl CommitQueue {
         let queue = self.clone();
         // It goes on when the caller stops waiting.
         tokio::task::spawn_blocking(move || {
-            large::commit(&queue, transaction, held, alone, reply);
+            large::commit(&queue, transaction, held, reply);
+            drop(queue);
+            drop(alone);
         });
         let unknown = |_| CommitError::Unknown("the commit's thread ended".to_string());
         answer.await.map_err(unknown).flatten()
@@ -186,6 +188,8 @@ impl CommitQueue {
         if self.send(Request::Stop { done }).await.is_ok() {
             let _ = ended.await;
         }
+        // A large one lets go of the database last; nothing that it asks for is answered any more.
+        let _ = self.large.acquire().await;
         self.room.close();
         self.large.close();
     }
