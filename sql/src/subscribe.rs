@@ -419,11 +419,7 @@ impl Session {
         options::infer_parameters(&subscribe.options, &mut types);
         let options = options::check(subscribe, None)?;
         let plan = self.plan_with_pseudo_columns(&subscribe.query, &types, catalog)?;
-        let table = lens::table_of(&plan)?;
         let columns = columns_of(&plan, &options)?;
-        if options.upsert {
-            self.key_in(&columns[HEAD_COLUMNS..], &table, catalog)?;
-        }
         Ok((plan::parameter_types(&plan, &types)?, columns))
     }
 
@@ -470,17 +466,15 @@ impl Session {
         let plan = bind(plan, types, values)?;
         let table = lens::table_of(&plan)?;
         let columns = columns_of(&plan, options)?;
-        let key = match options.upsert {
-            true => Some(
-                self.key_in(&columns[HEAD_COLUMNS..], &table, catalog)?
-                    .into(),
-            ),
-            false => None,
-        };
         let snapshot_plan = lens::snapshot_plan(&plan, options.last_rows)?;
         let mut state = self.state().clone();
         state.execution_props_mut().query_execution_start_time = Some(self.started());
         let lens = Lens::new(&state, &plan, &table)?;
+        let selected = columns.len() - HEAD_COLUMNS;
+        let key = match options.upsert {
+            true => Some(self.key_in(&lens, selected, &table, catalog)?.into()),
+            false => None,
+        };
         let style = self.style();
         let text = query.to_string();
         let identity = lens::is_immutable(&plan)?.then(|| {
@@ -510,18 +504,20 @@ impl Session {
         })
     }
 
-    /// Where the columns that tell rows apart stand in the select list.
+    /// Where the columns that tell rows apart stand in the select list, which has so many. Others may have their names.
     fn key_in(
         &self,
-        selected: &[OutputColumn],
+        lens: &Lens,
+        selected: usize,
         table: &TableDef,
         catalog: &Catalog,
     ) -> Result<Vec<usize>, SqlError> {
         let user = self.access(catalog).sees_user(table).then_some(USER);
         let indexes = table.key_indexes();
-        let names = indexes.iter().map(|at| table.columns[*at].name.as_str());
-        let place = |name: &str| selected.iter().position(|column| column.name == name);
-        let places: Option<Vec<usize>> = names.chain(user).map(place).collect();
+        // `_user` comes behind `_seq`.
+        let wanted = (indexes.iter().copied()).chain(user.map(|_| table.columns.len() + 1));
+        let place = |column| (0..selected).find(|at| lens.source(*at) == Some(column));
+        let places: Option<Vec<usize>> = wanted.map(place).collect();
         match places {
             Some(places) if !indexes.is_empty() => Ok(places),
             _ => {

@@ -286,6 +286,11 @@ async fn what_cannot_be_followed_is_refused_by_name() {
             "22023",
             "primary key",
         ),
+        (
+            "SUBSCRIBE TO (SELECT id % 10 AS id, room FROM t) OPTIONS (envelope = 'upsert')",
+            "22023",
+            "primary key",
+        ),
         ("SUBSCRIBE TO t OPTIONS last_rows = 1", "42601", ""),
         ("SUBSCRIBE TO (DELETE FROM t)", "42601", ""),
     ] {
