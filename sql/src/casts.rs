@@ -397,13 +397,11 @@ pub(crate) fn as_text(value: Expr, ty: ColumnType, style: Style) -> Expr {
 
 /// The elements of an array as the array's own text has them.
 pub(crate) fn shown(array: Expr, element: ColumnType, style: Style) -> Expr {
-    match element {
-        ColumnType::Bpchar(Some(_)) => {}
-        // Texts as they are.
-        element if element.arrow() == DataType::Utf8 => return array,
-        _ => {}
+    let is_padded = matches!(element, ColumnType::Bpchar(Some(_)));
+    match element.arrow() == DataType::Utf8 && !is_padded {
+        true => array,
+        false => function(Conversion::EachShown(element), array, style),
     }
-    function(Conversion::EachShown(element), array, style)
 }
 
 /// A text as the value of a type that it is the text of.

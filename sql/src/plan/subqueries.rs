@@ -1,6 +1,5 @@
 //! Row values and what compares with subqueries, in the few forms that `flatten` knows.
 
-use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -427,12 +426,10 @@ fn columns_of(body: &SetExpr) -> Option<usize> {
 
 /// `SELECT … FROM (query) AS compared("c 1", …)`, and the columns.
 fn derived(query: &Query, width: usize) -> Result<(Query, Vec<Expr>), SqlError> {
-    let message = match columns_of(&query.body).unwrap_or(width).cmp(&width) {
-        Ordering::Less => "subquery has too few columns",
-        Ordering::Equal => "",
-        Ordering::Greater => "subquery has too many columns",
-    };
-    if !message.is_empty() {
+    let columns = columns_of(&query.body).unwrap_or(width);
+    if columns != width {
+        let amount = if columns < width { "few" } else { "many" };
+        let message = format!("subquery has too {amount} columns");
         return Err(SqlError::new(ErrorKind::SyntaxError, message));
     }
     let names: Vec<String> = (1..=width).map(|n| format!("\"c {n}\"")).collect();

@@ -34,15 +34,11 @@ impl History {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<History, StorageError> {
-        let created = read_seq(bytes)?;
+        let at = |begin: usize| read_seq(bytes.get(begin..).unwrap_or_default());
         Ok(History {
-            created,
-            complete_from: read_seq(bytes.get(8..).unwrap_or_default())?,
-            altered: match bytes.get(16..) {
-                // It was written before alterations were noted.
-                None | Some([]) => created,
-                Some(bytes) => read_seq(bytes)?,
-            },
+            created: at(0)?,
+            complete_from: at(8)?,
+            altered: at(16)?,
         })
     }
 }

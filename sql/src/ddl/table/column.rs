@@ -477,7 +477,6 @@ fn is_null(written: &str) -> bool {
     written.eq_ignore_ascii_case("null")
 }
 
-/// Whether a default draws from a sequence, which it may do only for a row.
 /// Whether an expression is a call that may give something else each time.
 fn is_volatile(expr: &Expr) -> bool {
     let Expr::Function(call) = expr else {
@@ -488,6 +487,7 @@ fn is_volatile(expr: &Expr) -> bool {
     name == "uuid_generate_v4" || pg_proc::functions(&name).iter().any(|of| of.volatile)
 }
 
+/// Whether a default draws from a sequence, which it may do only for a row.
 pub(super) fn draws(default: &str) -> bool {
     default.to_ascii_lowercase().contains("nextval(")
 }

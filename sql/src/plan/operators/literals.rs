@@ -104,17 +104,18 @@ pub(in crate::plan) fn unmodified(expr: Expr, plain: fn(ColumnType) -> ColumnTyp
 
 /// Operands with a parameter without a type beside one whose type has a modifier: PostgreSQL's operators know of none.
 pub(in crate::plan) fn beside_modified(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
-    let beside = |open: Expr, other: &Expr| match known_type(other, schema) {
-        Some(ty) if plain_type(ty) != ty => type_parameter(open, plain_type(ty)),
-        _ => open,
-    };
-    let left = beside(left, &right);
-    let right = beside(right, &left);
-    (left, right)
+    let is_modified = |expr| known_type(expr, schema).is_some_and(|ty| plain_type(ty) != ty);
+    match (is_modified(&left), is_modified(&right)) {
+        (true, false) => {
+            let right = parameter_beside(right, &left, schema);
+            (left, right)
+        }
+        (false, true) => (parameter_beside(left, &right, schema), right),
+        _ => (left, right),
+    }
 }
 
-/// A parameter that LIKE is given is a text, though DataFusion gives it the type of the column beside it; says whether it
-/// has become one.
+/// A parameter that LIKE is given is a text, though DataFusion gives it the type of the column beside it.
 pub(in crate::plan) fn text_parameter(expr: &mut Expr) {
     use ColumnType::{Bpchar, Char, Name, Varchar};
     if let Expr::Placeholder(Placeholder {
