@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::http::Web;
 use crate::peer::Peer;
-use crate::process::{signal, wait_for};
+use crate::process::{PATIENCE, signal, wait_for, wait_within};
 
 /// A running (or killed) server; dropping it kills the process and removes its data.
 pub struct Server {
@@ -197,8 +197,9 @@ impl Server {
         self.wait_until_ready();
     }
 
-    /// As [`Server::start_again`], with more options for this one time; `false` when it ends before it is ready.
-    pub fn try_start_again(&mut self, options: &[&str]) -> bool {
+    /// As [`Server::start_again`], with more options for this one time; `false` when it ends before it is ready, or is not ready
+    /// within `patience`.
+    pub fn try_start_again(&mut self, options: &[&str], patience: Duration) -> bool {
         let options = self
             .options
             .iter()
@@ -206,7 +207,7 @@ impl Server {
             .chain(options.iter().copied());
         let options: Vec<String> = options.map(str::to_string).collect();
         self.child = launch(self.folder.path(), &options, &self.environment);
-        self.ready_or_ended().is_ok()
+        matches!(self.ready_or_ended(patience), Some(Ok(())))
     }
 
     /// Whether the process ends by itself within `patience`.
@@ -236,16 +237,18 @@ impl Server {
     }
 
     fn wait_until_ready(&mut self) {
-        if let Err(status) = self.ready_or_ended() {
-            panic!("the server ended ({status}):\n{}", self.log());
+        match self.ready_or_ended(PATIENCE) {
+            Some(Ok(())) => {}
+            Some(Err(status)) => panic!("the server ended ({status}):\n{}", self.log()),
+            None => panic!("waited {PATIENCE:?} in vain for the server to be ready"),
         }
     }
 
-    /// Waits until it is ready, or gives how it ended before that.
-    fn ready_or_ended(&mut self) -> Result<(), ExitStatus> {
+    /// Waits until it is ready, or gives how it ended before that; nothing when neither comes within `patience`.
+    fn ready_or_ended(&mut self, patience: Duration) -> Option<Result<(), ExitStatus>> {
         let file = self.data().join("addresses.json");
         let child = &mut self.child;
-        (self.pg, self.http) = wait_for("the server to be ready", || {
+        let came = wait_within(patience, || {
             if let Some(status) = child.try_wait().expect("the child can be waited for") {
                 return Some(Err(status));
             }
@@ -262,7 +265,7 @@ impl Server {
             let (pg, http) = (port("pg")?, port("http")?);
             (http_status(http, "/health") == Some(200)).then_some(Ok((pg, http)))
         })?;
-        Ok(())
+        Some(came.map(|ports| (self.pg, self.http) = ports))
     }
 }
 

@@ -260,10 +260,12 @@ impl Session {
 
     /// The table that a channel is named after, as this session sees it.
     fn listen_table(&self, channel: &str, catalog: &Catalog) -> Option<ListenTable> {
-        let (schema, name) = channel.split_once('.')?;
         let path = self.search_path();
-        let schema = ddl::temp::resolved(&path, schema)?;
-        let table = catalog.table(schema, name)?;
+        // Either name may have dots of its own.
+        let table = channel.match_indices('.').find_map(|(dot, _)| {
+            let schema = ddl::temp::resolved(&path, &channel[..dot])?;
+            catalog.table(schema, &channel[dot + 1..])
+        })?;
         Some(ListenTable {
             scope: FeedScope {
                 table: table.id,

@@ -289,8 +289,12 @@ impl World<'_> {
 
     fn altered(&mut self, table: Table) {
         let mut tables = self.generator.tables.iter_mut();
-        let old = tables.find(|old| old.name == table.name);
-        *old.unwrap() = table;
+        let old = tables.find(|old| old.name == table.name).unwrap();
+        if old.is_rewritten_as(&table) {
+            // The past of a table that was written again is refused.
+            self.past.retain(|past| past.table.name != table.name);
+        }
+        *old = table;
     }
 
     /// A transaction block with savepoints, alterations (of SHARED tables), and maintenance beside it.

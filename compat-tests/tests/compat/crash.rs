@@ -20,6 +20,7 @@ mod wal;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use tidelog_compat_tests::process::PATIENCE;
 use tidelog_compat_tests::random::number;
 use tidelog_compat_tests::{Random, Server};
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ use wal::Tail;
 
 /// After so many kills a new directory takes over.
 const KILLS_A_DIRECTORY: u64 = 40;
-/// How long a check may take.
+/// How long a start and a check may take where a failpoint is set.
 const CHECK_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a step may take to be reached.
 const STEP_PATIENCE: Duration = Duration::from_secs(4);
@@ -191,14 +192,14 @@ async fn kill_many(kills: u64) {
         let begun = Instant::now();
         let options = death.options(&mut random);
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
-        let mut up = run.server.try_start_again(&options);
+        // Where a thread is held the start and the check may wait for it.
+        let patience = match death.step() {
+            Some(_) => CHECK_PATIENCE,
+            None => PATIENCE,
+        };
+        let mut up = run.server.try_start_again(&options, patience);
         if up {
             starts.push(begun.elapsed());
-            // Where a thread is held the check may wait for it.
-            let patience = match death.step() {
-                Some(_) => CHECK_PATIENCE,
-                None => tidelog_compat_tests::process::PATIENCE,
-            };
             let checked = timeout(patience, run.check(&mut random)).await;
             up = checked.is_ok_and(|checked| checked.is_ok());
         }

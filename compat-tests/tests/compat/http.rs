@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tidelog_compat_tests::http::Events;
-use tidelog_compat_tests::process::wait_for;
+use tidelog_compat_tests::process::{PATIENCE, wait_for};
 use tidelog_compat_tests::{Feed, Server};
 
 fn server() -> Server {
@@ -630,7 +630,7 @@ fn health_tells_when_no_more_writes_are_taken() {
     assert_eq!(server.http_status("/health"), Some(503));
     let rows: i64 = peer.value("SELECT count(*) FROM t").parse().unwrap();
     assert!(server.terminate().success());
-    assert!(server.try_start_again(&[]));
+    assert!(server.try_start_again(&[], PATIENCE));
     assert_eq!(server.http_status("/health"), Some(200));
     let peer = server.peer();
     peer.run("INSERT INTO t VALUES (2)");

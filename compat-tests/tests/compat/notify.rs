@@ -409,6 +409,30 @@ async fn a_tables_channel_follows_its_catalog() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_hears_all_users_is_told_whose_row_it_is() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE ROLE alice LOGIN; CREATE SCHEMA \"my.app\";
+         CREATE TABLE \"my.app\".\"in.box\" (id int8 PRIMARY KEY) WITH (type = 'user');",
+    );
+    let channel = "my.app.in.box";
+    let quoted = format!("\"{channel}\"");
+    let (_client, mut all) = listener(&peer, &[&quoted]).await;
+    let (_own, mut own) = listener(&peer.role("alice", ""), &[&quoted]).await;
+    peer.role("alice", "")
+        .run("INSERT INTO \"my.app\".\"in.box\" VALUES (1);");
+    let told = |said: Vec<String>| -> serde_json::Value {
+        let payload = said[0].strip_prefix(&format!("{channel}:"));
+        serde_json::from_str(payload.unwrap()).unwrap()
+    };
+    let (all, own) = (told(hear(&mut all, 1).await), told(hear(&mut own, 1).await));
+    assert_eq!(all["user"], "alice", "{all}");
+    assert_eq!(own.get("user"), None, "{own}");
+    assert_eq!(all["row"], own["row"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_does_not_read_costs_no_memory() {
     use tokio::io::AsyncWriteExt;
     let server = Server::start();

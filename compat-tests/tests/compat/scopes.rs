@@ -50,6 +50,20 @@ fn group_by_has_keys_of_tables_only() {
 }
 
 #[test]
+fn names_in_group_by_are_columns_first() {
+    same(&[
+        "SELECT 49 AS x FROM g1 t GROUP BY x, t.x",
+        "SELECT k AS x FROM g1 t GROUP BY x, t.k ORDER BY 1, t.x",
+        "SELECT -x AS x, count(*) FROM g1 GROUP BY g1.x, x ORDER BY 1",
+        "SELECT lower(name) AS x, max(id) FROM g1 GROUP BY x ORDER BY 2",
+        "SELECT lower(name) AS low, max(id) FROM g1 GROUP BY low ORDER BY 2",
+        "SELECT x % 2 = 0 AS id, count(*) FROM g1 GROUP BY id ORDER BY 1",
+        "SELECT g1.k + 1 AS k FROM g1 JOIN g2 USING (k) GROUP BY k ORDER BY 1",
+        "SELECT 1 + s.x AS x FROM (SELECT * FROM g1) s GROUP BY s.x, x HAVING sum(k) > 1 ORDER BY 1",
+    ]);
+}
+
+#[test]
 fn a_name_in_a_subquery_means_its_own_columns_first() {
     same(&[
         "SELECT (SELECT count(*) FROM g1 a JOIN g2 b ON true WHERE id = 3) FROM g3",

@@ -4,13 +4,16 @@
 //! everything is read from the log.
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::select_all;
 use tidelog_sql::notify::{ChannelEvent, ListenTable, ListenTarget, told_by};
 use tidelog_sql::{ErrorKind, SqlError, json};
-use tidelog_storage::{Change, ChangeOp, NotificationBatch, Seq, StorageError, TableDef};
+use tidelog_storage::{
+    Change, ChangeOp, NotificationBatch, PartitionSet, Seq, StorageError, TableKind,
+};
 use tidelog_subscriptions::{Following, Listener, SubscriptionError, Tail, listener};
 use tokio::time::Instant;
 
@@ -259,7 +262,7 @@ impl Channels {
                         seq: change.seq,
                         pid: 0,
                         channel: channel.name.clone(),
-                        payload: payload(&listen.table, &change),
+                        payload: payload(listen, &change),
                     });
                 }
             }
@@ -462,8 +465,10 @@ fn wrapped(seq: Seq, said: &str) -> String {
     out
 }
 
-/// A change as JSON: `row` is the row as it is now, `old` the row as it was.
-fn payload(table: &TableDef, change: &Change) -> String {
+/// A change as JSON: `row` is the row as it is now, `old` the row as it was; `user` says whose row it is to those who see the rows
+/// of all.
+fn payload(listen: &ListenTable, change: &Change) -> String {
+    let table = &listen.table;
     let row = json::row_object(table, &change.row);
     let null = || "null".to_string();
     let (row, old) = match change.op {
@@ -481,6 +486,11 @@ fn payload(table: &TableDef, change: &Change) -> String {
         ChangeOp::Update => "update",
         ChangeOp::Delete => "delete",
     };
-    let seq = change.seq;
-    format!("{{\"seq\":\"{seq}\",\"op\":\"{op}\",\"row\":{row},\"old\":{old}}}")
+    let mut out = format!("{{\"seq\":\"{}\",\"op\":\"{op}\"", change.seq);
+    if table.kind == TableKind::User && listen.scope.partitions == PartitionSet::All {
+        out.push_str(",\"user\":");
+        json::write_string(change.partition.as_str(), &mut out);
+    }
+    let _ = write!(out, ",\"row\":{row},\"old\":{old}}}");
+    out
 }

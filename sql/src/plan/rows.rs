@@ -94,36 +94,42 @@ impl ast::VisitorMut for Rows<'_> {
     }
 }
 
-/// Puts what the select list calls so in the place of names in ROLLUP and its like, unless they are columns of FROM.
+/// Says whether names in GROUP BY that the select list gives are columns of FROM, which come first: those are written with
+/// their relation, and in ROLLUP and its like the others as what the select list calls so.
 fn name_groups(select: &mut ast::Select, calls: &Calls<'_>) {
     let ast::GroupByExpr::Expressions(exprs, _) = &mut select.group_by else {
         return;
     };
-    if calls
-        .relations
-        .iter()
-        .any(|relation| relation.columns.is_none())
-    {
+    let mut relations = calls.relations.iter();
+    if relations.any(|relation| relation.columns.is_none()) {
         return;
     }
-    for set in exprs {
-        let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = set else {
-            continue;
+    let named = |key: &mut Expr, is_in_set: bool| {
+        let Expr::Identifier(name) = &*key else {
+            return;
         };
-        for expr in sets.iter_mut().flatten() {
-            let Expr::Identifier(name) = &*expr else {
-                continue;
-            };
-            let name = ddl::fold(name);
-            let item = select.projection.iter().find_map(|item| match item {
-                SelectItem::ExprWithAlias { expr, alias } if ddl::fold(alias) == name => {
-                    Some(expr.clone())
-                }
-                _ => None,
-            });
-            if let Some(item) = item.filter(|_| !calls.has_column(&name)) {
-                *expr = item;
+        let name = ddl::fold(name);
+        let item = select.projection.iter().find_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } if ddl::fold(alias) == name => Some(expr),
+            _ => None,
+        });
+        let Some(item) = item else {
+            return;
+        };
+        let mut owners = calls.relations.iter().filter(|owner| owner.has(&name));
+        match (owners.next(), owners.next()) {
+            (None, _) if is_in_set => *key = item.clone(),
+            (Some(owner), None) if !is_in_set => *key = owner.column(&name),
+            _ => {}
+        }
+    };
+    for key in exprs {
+        match key {
+            Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
+                let keys = sets.iter_mut().flatten();
+                keys.for_each(|key| named(key, true));
             }
+            key => named(key, false),
         }
     }
 }

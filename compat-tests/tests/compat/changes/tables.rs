@@ -168,6 +168,16 @@ impl Table {
         rules.any(|(_, rule, of)| *rule == Rule::Unique && of.contains(&column.id))
     }
 
+    /// Whether its rows are written again when it becomes another: a column that is in an index has another type.
+    pub(super) fn is_rewritten_as(&self, new: &Table) -> bool {
+        self.columns.iter().any(|old| {
+            let mut columns = new.columns.iter();
+            let is_other = columns.any(|new| new.id == old.id && new.ty.name != old.ty.name);
+            let mut rules = self.rules.iter();
+            is_other && rules.any(|(_, rule, of)| *rule != Rule::Check && of.contains(&old.id))
+        })
+    }
+
     /// What its columns are: while this stays, so do the rows that are not written to.
     pub(super) fn shape(&self) -> String {
         let columns = self.columns.iter();
