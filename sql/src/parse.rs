@@ -59,8 +59,8 @@ use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::{check_channel, parse_listen};
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    check_names, join_constants, name_units, order_sequence_options, plain_quantified,
-    reset_as_set, spell_null_tests, take_overriding, take_trim_from,
+    check_names, join_constants, name_qualified_functions, name_units, order_sequence_options,
+    plain_quantified, reset_as_set, spell_null_tests, take_overriding, take_trim_from,
 };
 
 /// A statement as parsed from a query string.
@@ -291,6 +291,7 @@ fn parse_one(
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     spell_null_tests(&mut tokens);
     name_units(&mut tokens);
+    name_qualified_functions(&mut tokens);
     database::take_name(&mut tokens, database);
     let starts = line_starts(sql);
     let begin = tokens.first().map_or(1, |token| position(&starts, token));

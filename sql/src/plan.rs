@@ -345,6 +345,21 @@ impl ContextProvider for Planner<'_> {
                     let sessions = self.activities.list();
                     relation.of_activities(&sessions, &waiting, self.access, self.catalog)?
                 }
+                "pg_stat_database" => {
+                    let sessions = self.activities.list();
+                    relation.of_rows(system::statistics::databases(&sessions, self.catalog))?
+                }
+                "pg_stat_ssl" => relation.of_rows(system::statistics::unencrypted(
+                    &self.activities.list(),
+                    "ssl",
+                ))?,
+                "pg_stat_gssapi" => {
+                    let sessions = self.activities.list();
+                    relation.of_rows(system::statistics::unencrypted(
+                        &sessions,
+                        "gss_authenticated",
+                    ))?
+                }
                 "pg_locks" => relation.of_locks(self.locks.shown(), self.catalog)?,
                 "pg_proc" => Arc::new(relation.of_functions(self.callable())),
                 _ => Arc::new(relation.shown(self.showing)),

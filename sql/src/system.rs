@@ -21,6 +21,7 @@ mod privileges;
 mod sequence;
 pub(crate) mod settings;
 mod showing;
+pub(crate) mod statistics;
 mod tidelog;
 mod views;
 
@@ -520,12 +521,6 @@ fn has_rows(name: &str) -> bool {
             | "pg_views"
             | "pg_matviews"
             | "pg_indexes"
-            | "pg_stat_user_tables"
-            | "pg_stat_all_tables"
-            | "pg_statio_user_tables"
-            | "pg_stat_user_indexes"
-            | "pg_stat_all_indexes"
-            | "pg_statio_user_indexes"
             | "pg_enum"
             | "pg_extension"
             | "pg_available_extensions"
@@ -548,7 +543,9 @@ fn has_rows(name: &str) -> bool {
             | "pg_amop"
             | "pg_aggregate"
             | "pg_range"
-    )
+    ) || statistics::OF_TABLES.contains(&name)
+        || statistics::OF_INDEXES.contains(&name)
+        || statistics::OF_SEQUENCES.contains(&name)
 }
 
 /// The oids of the types that PostgreSQL's own casts are between: from which, to which.

@@ -25,6 +25,9 @@ fn same(queries: &[&str]) {
 #[test]
 fn correlated_subqueries_find_each_row_once() {
     same(&[
+        "SELECT a.id, b.id FROM a LEFT JOIN b ON a.id = b.id AND a.x IN (SELECT z FROM c WHERE z > 1) ORDER BY 1",
+        "SELECT a.id, b.id FROM a LEFT JOIN b ON a.id = b.id AND a.x NOT IN (SELECT z FROM c WHERE z > a.x) ORDER BY 1",
+        "SELECT a.id, b.id FROM a RIGHT JOIN b ON a.id = b.id AND b.y IN (SELECT z FROM c WHERE z < 3) ORDER BY 2",
         "SELECT count(*) FROM g1 t1 WHERE EXISTS (SELECT DISTINCT t5.g2_id FROM g3 t5 WHERE t5.k = t1.k)",
         "SELECT count(*) FROM g1 t1 WHERE EXISTS (SELECT 1 FROM g3 t5 WHERE t5.k = t1.k GROUP BY t5.g2_id)",
         "SELECT count(*) FROM g1 t1 WHERE EXISTS (SELECT t5.g2_id FROM g3 t5 WHERE t5.k = t1.k GROUP BY t5.g2_id HAVING count(*) >= 1)",

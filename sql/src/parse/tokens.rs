@@ -122,6 +122,17 @@ pub(super) fn name_units(tokens: &mut [TokenWithSpan]) {
     }
 }
 
+/// Makes the name of a function behind its schema a name as others: sqlparser knows a grammar of its own for some.
+pub(super) fn name_qualified_functions(tokens: &mut [TokenWithSpan]) {
+    for at in 1..tokens.len().saturating_sub(1) {
+        let is_called =
+            tokens[at - 1].token == Token::Period && tokens[at + 1].token == Token::LParen;
+        if let (true, Token::Word(word)) = (is_called, &mut tokens[at].token) {
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
+}
+
 /// Whether what stands behind this token is no name for sure.
 fn names_may_end(token: Option<&Token>) -> bool {
     match token {

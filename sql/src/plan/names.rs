@@ -631,6 +631,7 @@ fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
                 None if inner.starts_with("pg_expanded_") => {
                     strong(inner.trim_start_matches("pg_expanded_").to_string())
                 }
+                None if inner == super::qualified::ACL_ROWS => strong("aclexplode".to_string()),
                 None if inner == "pg_subscripts" => strong("generate_subscripts".to_string()),
                 None => None,
             };

@@ -87,37 +87,44 @@ impl ast::VisitorMut for Qualified {
         if matches!(function.as_str(), "generate_series" | "pg_series") {
             return ControlFlow::Continue(());
         }
-        // There are no partitions, and no foreign tables with options.
-        let constant = match function.as_str() {
+        // There are no partitions, no foreign tables with options, and no rights but the default ones.
+        let query = match function.as_str() {
             "pg_partition_tree" => {
                 "SELECT 0::oid AS relid, 0::oid AS parentrelid, false AS isleaf, 0 AS level WHERE false"
             }
             "pg_options_to_table" => {
                 "SELECT ''::text AS option_name, ''::text AS option_value WHERE false"
             }
+            ACL_EXPLODE => {
+                "SELECT 0::oid AS grantor, 0::oid AS grantee, ''::text AS privilege_type, false AS is_grantable WHERE false"
+            }
             "pg_get_keywords" => &KEYWORDS,
+            "pg_show_all_settings" => "SELECT * FROM pg_catalog.pg_settings",
+            "pg_available_extensions" => {
+                "SELECT name, default_version, comment FROM pg_catalog.pg_available_extensions"
+            }
             _ => "",
         };
-        if !constant.is_empty() {
-            let Ok(constant) = parse_query(constant) else {
-                unreachable!("a constant query");
-            };
-            *factor = TableFactor::Derived {
-                lateral: false,
-                subquery: Box::new(constant),
-                alias: alias.take(),
-                sample: None,
-            };
-            return ControlFlow::Continue(());
-        }
-        // `FROM current_schema()`: a relation of one row.
-        let list = std::mem::take(&mut args.args);
         let mut alias = alias.take().unwrap_or_else(|| ast::TableAlias {
             explicit: true,
             name: Ident::with_quote('"', &function),
             columns: Vec::new(),
             at: None,
         });
+        if !query.is_empty() {
+            let Ok(query) = parse_query(query) else {
+                unreachable!("a query of ours");
+            };
+            *factor = TableFactor::Derived {
+                lateral: false,
+                subquery: Box::new(query),
+                alias: Some(alias),
+                sample: None,
+            };
+            return ControlFlow::Continue(());
+        }
+        // `FROM current_schema()`: a relation of one row.
+        let list = std::mem::take(&mut args.args);
         if alias.columns.is_empty() {
             alias.columns.push(ast::TableAliasColumnDef {
                 name: alias.name.clone(),
@@ -150,10 +157,13 @@ impl ast::VisitorMut for Qualified {
                     *expr = ty;
                     return ControlFlow::Continue(());
                 }
-                if expands_array(&function.name)
-                    && let ast::FunctionArguments::List(list) = &mut function.args
-                {
-                    let rows = function_call(EXPANDED, std::mem::take(&mut list.args));
+                let rows = match &function.name {
+                    name if expands_array(name) => EXPANDED,
+                    name if name.to_string() == ACL_EXPLODE => ACL_ROWS,
+                    _ => return ControlFlow::Continue(()),
+                };
+                if let ast::FunctionArguments::List(list) = &mut function.args {
+                    let rows = function_call(rows, std::mem::take(&mut list.args));
                     *expr = call("unnest", rows);
                 }
             }
@@ -230,6 +240,10 @@ pub(super) const GET_FIELD: &str = "get_field";
 
 /// The function that gives the rows of `_pg_expandarray` as an array; with `_x` or `_n` one field of them.
 const EXPANDED: &str = "pg_expanded";
+
+/// The set-returning function of the rights in an access list, and that which gives its rows as an array.
+const ACL_EXPLODE: &str = "aclexplode";
+pub(super) const ACL_ROWS: &str = "pg_acl_rows";
 
 /// The call of that in `(information_schema._pg_expandarray(…))`.
 fn expanded(root: &mut Expr) -> Option<&mut ast::Function> {

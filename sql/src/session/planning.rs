@@ -42,7 +42,7 @@ use crate::turns::aside;
 use crate::volatile;
 
 /// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 11] = [
+const SESSION_NAMES: [&str; 14] = [
     STATEMENT_TIMESTAMP,
     "txid_current",
     "current_setting",
@@ -53,6 +53,9 @@ const SESSION_NAMES: [&str; 11] = [
     "pg_cursors",
     "pg_prepared_statements",
     "pg_stat_activity",
+    "pg_stat_database",
+    "pg_stat_gssapi",
+    "pg_stat_ssl",
     "pg_locks",
 ];
 

@@ -501,6 +501,16 @@ fn expanded_fields() -> Fields {
     ])
 }
 
+/// A right in an access list, as aclexplode gives it.
+fn acl_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("grantor", DataType::Int64, true),
+        Field::new("grantee", DataType::Int64, true),
+        Field::new("privilege_type", DataType::Utf8, true),
+        Field::new("is_grantable", DataType::Boolean, true),
+    ])
+}
+
 fn expanded_item() -> Arc<Field> {
     Arc::new(Field::new_list_field(
         DataType::Struct(expanded_fields()),

@@ -12,7 +12,7 @@ use crate::provider::USER;
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
 use super::{Facts, Named, Showing, from_csv, schema_oid, table_oid, text, type_facts};
-use super::{comments, deparse, extensions, pg_depend, pg_proc, pg_type, views};
+use super::{comments, deparse, extensions, pg_depend, pg_proc, pg_type, statistics, views};
 
 /// The encoding UTF8 in pg_database.
 const UTF8: i32 = 6;
@@ -219,25 +219,15 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 ]
             })
             .collect(),
-        "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_statio_user_tables" => tables()
-            .map(|table| {
-                vec![
-                    ("relid", oid(table_oid(table))),
-                    ("schemaname", text(&table.schema)),
-                    ("relname", text(&table.name)),
-                ]
-            })
-            .collect(),
-        "pg_stat_user_indexes" | "pg_stat_all_indexes" | "pg_statio_user_indexes" => indexes()
-            .map(|index| {
-                vec![
-                    ("relid", oid(table_oid(index.table))),
-                    ("indexrelid", oid(index.oid)),
-                    ("schemaname", text(&index.table.schema)),
-                    ("relname", text(&index.table.name)),
-                    ("indexrelname", text(index.name)),
-                ]
-            })
+        name if statistics::OF_TABLES.contains(&name) => tables().map(statistics::table).collect(),
+        name if statistics::OF_INDEXES.contains(&name) => {
+            indexes().map(|index| statistics::index(&index)).collect()
+        }
+        name if statistics::OF_SEQUENCES.contains(&name) => facts
+            .catalog
+            .sequences
+            .values()
+            .map(|sequence| statistics::sequence(sequence))
             .collect(),
         name => embedded(name),
     }

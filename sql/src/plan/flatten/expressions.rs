@@ -310,13 +310,16 @@ impl Flatten {
         let own = kept.schema().clone();
         let mut columns: Vec<Expr> = own.columns().into_iter().map(Expr::Column).collect();
         let condition = condition.transform_down(|expr| {
-            let subquery = match &expr {
-                Expr::ScalarSubquery(subquery) => subquery,
-                Expr::Exists(exists) => &exists.subquery,
+            let (subquery, operand) = match &expr {
+                Expr::ScalarSubquery(subquery) => (subquery, None),
+                Expr::Exists(exists) => (&exists.subquery, None),
+                Expr::InSubquery(within) => (&within.subquery, Some(&within.expr)),
                 _ => return Ok(Transformed::no(expr)),
             };
             let outer = shape::outer_columns(&subquery.subquery, joined)?;
-            if !outer.iter().all(|column| own.has_column(column)) {
+            let compared = operand.map(|operand| operand.column_refs());
+            let mut of_rows = outer.iter().chain(compared.iter().flatten().copied());
+            if !of_rows.all(|column| own.has_column(column)) {
                 return Ok(Transformed::no(expr));
             }
             let name = self.name("subquery value");

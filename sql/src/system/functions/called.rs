@@ -1,5 +1,8 @@
 //! The functions that ask the catalog, by name.
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+
 use super::*;
 use crate::system::{deparse, pg_proc};
 
@@ -39,6 +42,10 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 Ok(ScalarValue::List(none))
             })
         }
+        "pg_is_wal_replay_paused" => (DataType::Boolean, |_, _| {
+            let message = "recovery is not in progress".to_string();
+            Err(error(ErrorKind::ObjectNotInPrerequisiteState, message))
+        }),
         "pg_is_in_recovery" | "pg_relation_is_publishable" | "row_security_active" => {
             (DataType::Boolean, |_, _| Ok(ScalarValue::from(false)))
         }
@@ -71,6 +78,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         | "pg_get_function_arg_default"
         | "pg_get_statisticsobjdef"
         | "pg_get_statisticsobjdef_columns"
+        | "pg_current_logfile"
         | "pg_tablespace_location" => (DataType::Utf8, |_, _| Ok(ScalarValue::Utf8(None))),
         "pg_get_serial_sequence" => (DataType::Utf8, |known, args| {
             let (table, column) = (regclass_in(known, args)?, string(args, 1));
@@ -247,6 +255,23 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         "to_regrole" => (DataType::Int64, |known, args| {
             let found = named(known.roles(), args, "role", ErrorKind::UndefinedObject);
             Ok(found.unwrap_or(ScalarValue::Int64(None)))
+        }),
+        // There are no rights but those that everybody has by default.
+        "pg_acl_rows" => (list_of(DataType::Struct(acl_fields())), |_, _| {
+            let none = ScalarValue::new_list_nullable(&[], &DataType::Struct(acl_fields()));
+            Ok(ScalarValue::List(none))
+        }),
+        "oidvectortypes" => (DataType::Utf8, |known, args| {
+            let Some(ScalarValue::List(oids)) = args.first().filter(|oids| !oids.is_null()) else {
+                return Ok(ScalarValue::Utf8(None));
+            };
+            let oids = arrow::compute::cast(&oids.value(0), &DataType::Int64)?;
+            let names = oids.as_primitive::<Int64Type>().iter();
+            let names = names.map(|oid| format_type(known, &[ScalarValue::Int64(oid)]));
+            let names: Vec<String> = names
+                .map(|name| Ok(string(&[name?], 0).unwrap_or_default()))
+                .collect::<Result<_>>()?;
+            Ok(text(names.join(", ")))
         }),
         "pg_expanded" => (DataType::List(expanded_item()), |_, args| expanded(args)),
         "pg_expanded_x" => (list_of(DataType::Int64), |_, args| expanded_field(args, 0)),
