@@ -57,7 +57,7 @@ use crate::text::Style;
 
 pub(crate) use call::dsl::BYTES_MAX;
 pub(crate) use conditional::{
-    ARRAY, AS_FLOAT, CASE, CASE_OF, COLLATED, DISTINCT, NEGATIVE, NOT_DISTINCT, POSITIVE,
+    ARRAY, AS_FLOAT, CASE, CASE_OF, COLLATED, DISTINCT, NEGATIVE, NOT_DISTINCT, POSITIVE, WIDE,
 };
 pub(crate) use missing::unknown;
 pub(crate) use moments::undefined;

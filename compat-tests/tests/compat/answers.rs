@@ -666,12 +666,14 @@ async fn an_aggregate_whose_filter_is_of_the_query_around() {
         &pg,
         &[
             "SELECT (SELECT count(*) FILTER (WHERE x.a > 1 AND y.a > 0) FROM (VALUES (1)) y (a)) FROM (VALUES (2), (3)) x (a)",
+            "SELECT (SELECT max((SELECT z.a + y.a FROM (VALUES (1)) z (a) WHERE z.a < x.a)) FROM (VALUES (1), (2)) y (a)) FROM (VALUES (2), (3)) x (a)",
             "SELECT x.a, (SELECT sum(y.a) FILTER (WHERE y.a > x.a) FROM generate_series(1, 5) y (a)) FROM (VALUES (2), (3)) x (a) ORDER BY 1",
         ],
     )
     .await;
     for refused in [
         "SELECT (SELECT max(0) FILTER (WHERE b)) FROM (VALUES (true), (false)) v (b)",
+        "SELECT (SELECT max((SELECT y.a FROM (VALUES (1), (2)) y (a) WHERE y.a = x.a))) FROM (VALUES (1), (2)) x (a)",
         "SELECT (SELECT count(*) FILTER (WHERE x.a <> 0) FROM (VALUES (1)) y (a)) FROM (VALUES (2), (3)) x (a)",
     ] {
         let error = tide.batch_execute(refused).await.expect_err(refused);

@@ -286,6 +286,49 @@ async fn cancel_ends_a_query_and_the_connection_lives_on() {
     );
 }
 
+/// After an error a transaction says of each portal that it is aborted: of the one that failed and of one that has rows left.
+#[tokio::test(flavor = "multi_thread")]
+async fn portals_of_a_failed_transaction() {
+    let pair = Pair::start();
+    let (mut tide, mut pg) = pair.connect().await;
+    for client in [&mut tide, &mut pg] {
+        let transaction = client.transaction().await.unwrap();
+        let bound = async |sql: &str| transaction.bind(sql, &[]).await.unwrap();
+        let failing = bound("SELECT 1 / (1 - g) FROM generate_series(1, 2) g").await;
+        let other = bound("SELECT generate_series(1, 9)").await;
+        transaction.query_portal(&other, 2).await.unwrap();
+        let mut codes = Vec::new();
+        for portal in [&failing, &failing, &other] {
+            let error = transaction.query_portal(portal, 1).await.unwrap_err();
+            codes.push(error.code().unwrap().code().to_string());
+        }
+        assert_eq!(codes, ["22012", "25P02", "25P02"]);
+    }
+}
+
+/// A cancel ends what runs and nothing after it, also where that is Bind and Execute of a statement that is prepared.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_does_not_reach_the_statement_after() {
+    let server = Server::start();
+    let client = server.peer().connect().await;
+    let token = client.cancel_token();
+    let sleep = client.prepare("SELECT pg_sleep(600)").await.unwrap();
+    let one = client.prepare("SELECT 1").await.unwrap();
+    let running = client.query(&sleep, &[]);
+    tokio::pin!(running);
+    let mut again = tokio::time::interval(std::time::Duration::from_millis(50));
+    let cancelled = loop {
+        tokio::select! {
+            answer = &mut running => break answer,
+            _ = again.tick() => token.cancel_query(tokio_postgres::NoTls).await.unwrap(),
+        }
+    };
+    let error = cancelled.unwrap_err();
+    assert_eq!(error.as_db_error().unwrap().code().code(), "57014");
+    let answer = client.query_one(&one, &[]).await.unwrap();
+    assert_eq!(answer.get::<_, i32>(0), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sleep_ends_by_a_cancel_and_by_statement_timeout() {
     let server = Server::start();

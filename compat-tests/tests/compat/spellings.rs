@@ -225,6 +225,36 @@ fn statements_are_refused_by_name() {
         ),
         ("REASSIGN OWNED BY postgres TO postgres", "REASSIGN OWNED"),
         ("DROP OWNED BY postgres", "DROP OWNED"),
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql COST 2 BEGIN ATOMIC SELECT 1; END",
+            "CREATE FUNCTION",
+        ),
+        (
+            "CREATE CONSTRAINT TRIGGER a AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
+            "CREATE CONSTRAINT TRIGGER",
+        ),
+        ("CREATE DOMAIN d numeric[] NOT NULL", "CREATE DOMAIN"),
+        ("ALTER DOMAIN d ADD CHECK (true)", "ALTER DOMAIN"),
+        ("ALTER TABLE t INHERIT t", "ALTER TABLE INHERIT"),
+        (
+            "ALTER TABLE t ATTACH PARTITION t FOR VALUES IN (1)",
+            "ALTER TABLE ATTACH PARTITION",
+        ),
+        ("PREPARE TRANSACTION 'a'", "PREPARE TRANSACTION"),
+        ("COMMIT PREPARED 'a'", "COMMIT PREPARED"),
+        ("ROLLBACK PREPARED 'a'", "ROLLBACK PREPARED"),
+        (
+            "SELECT 'a' ORDER BY 'a'::text COLLATE \"sv-x-icu\"",
+            "COLLATE \"sv-x-icu\"",
+        ),
+        (
+            "ALTER TABLE t ALTER id TYPE text COLLATE \"sv-x-icu\"",
+            "COLLATE \"sv-x-icu\"",
+        ),
+        (
+            "SELECT * FROM json_to_record('{\"a\": [1]}') AS x (a int[][])",
+            "json_to_record() with a column of type integer[]",
+        ),
     ] {
         let said = peer
             .try_run(&format!("\\set VERBOSITY verbose\n{statement};"))

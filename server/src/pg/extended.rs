@@ -3,14 +3,14 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use tidelog_sql::{ClientStatement, ErrorKind, Outcome, SqlError};
+use tidelog_sql::{ClientStatement, ErrorKind, Outcome, SqlError, TransactionStatus};
 use tidelog_storage::Datum;
 
 use crate::interrupts::Stop;
 use crate::pg::connection::Connection;
 use crate::pg::encode::{self, Format};
 use crate::pg::messages::{Bind, Frontend, Target};
-use crate::pg::query::check_not_failed;
+use crate::pg::query::{check_not_failed, in_failed_transaction};
 use crate::pg::reply;
 use crate::pg::results::{Formats, Portion, Rows};
 use crate::pg::subscribe::Sending;
@@ -81,6 +81,7 @@ impl Connection {
     }
 
     pub(super) async fn bind(&mut self, bind: Bind) -> Result<(), Stop> {
+        self.statement_begins();
         let Bind {
             portal,
             statement: name,
@@ -188,8 +189,17 @@ impl Connection {
 
     pub(super) async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), Stop> {
         self.statement_begins();
-        // Out of the map while it runs: a portal that fails is gone.
-        let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
+        let status = self.session.transaction_status();
+        if let Some(portal) = self.portals.get(name)
+            && let Some(plan) = &portal.statement.plan
+        {
+            check_not_failed(status, &plan.parsed)?;
+        }
+        // Out of the map while it runs: a portal that fails is gone, which its failed transaction does not tell of.
+        let mut portal = self.portals.remove(name).ok_or_else(|| match status {
+            TransactionStatus::Failed => in_failed_transaction().into(),
+            _ => no_portal(name),
+        })?;
         let limit = u64::try_from(rows_max).ok().filter(|&limit| limit > 0);
         if matches!(portal.state, PortalState::New) {
             portal.state = PortalState::Spent;
@@ -316,7 +326,6 @@ impl Connection {
         let Some(plan) = &statement.plan else {
             return Ok(None);
         };
-        check_not_failed(self.session.transaction_status(), &plan.parsed)?;
         let prepared = self.session.up_to_date(plan, &statement.types);
         let prepared = self.interrupts.guard(pin!(prepared)).await?;
         // A statement alone before its Sync is its own transaction, so that an error of its commit comes

@@ -20,11 +20,14 @@ pub(super) fn check_not_failed(
     statement: &Parsed,
 ) -> Result<(), SqlError> {
     if status == TransactionStatus::Failed && !statement.ends_transaction() {
-        let message =
-            "current transaction is aborted, commands ignored until end of transaction block";
-        return Err(SqlError::new(ErrorKind::InFailedTransaction, message));
+        return Err(in_failed_transaction());
     }
     Ok(())
+}
+
+pub(super) fn in_failed_transaction() -> SqlError {
+    let message = "current transaction is aborted, commands ignored until end of transaction block";
+    SqlError::new(ErrorKind::InFailedTransaction, message)
 }
 
 impl Connection {

@@ -335,6 +335,10 @@ fn shapes(what: &str) -> Option<SqlError> {
     if what.contains("OFFSET must be >=") {
         return Some(crate::plan::negative_limit("OFFSET"));
     }
+    if what.contains("sqltorel: Collate {") {
+        let name = what.rsplit("value: \"").next()?.split('"').next()?;
+        return Some(SqlError::unsupported(format!("COLLATE \"{name}\"")));
+    }
     if what.contains("single row") || what.contains("more than one row") {
         let message = "more than one row returned by a subquery used as an expression";
         return error(ErrorKind::CardinalityViolation, message);

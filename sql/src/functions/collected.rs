@@ -305,6 +305,9 @@ impl AggregateUDFImpl for Collected {
             return Ok(Arc::new(unlimited(shaped).field(self.name(), true)));
         }
         let metadata = match output::column_type(&fields[0]) {
+            Ok(ty) if self.kind == Kind::Text && ty != ColumnType::Bytea => {
+                ColumnType::Text.field("", true).metadata().clone()
+            }
             // How many spaces stand behind a char(n) is told by its type alone.
             Ok(ty) if unlimited(ty) != ty && !matches!(ty, ColumnType::Bpchar(_)) => {
                 unlimited(ty).field("", true).metadata().clone()

@@ -37,6 +37,8 @@ pub(crate) const AS_FLOAT: &str = "0float";
 
 /// What `x COLLATE "C"` is planned as.
 pub(crate) const COLLATED: &str = "0collate";
+/// A cast to a numeric of more digits than columns have: the value, its precision and scale.
+pub(crate) const WIDE: &str = "0numeric";
 
 /// The function of this name, if it is one of them.
 pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {

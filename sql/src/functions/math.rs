@@ -5,6 +5,8 @@ use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
 
 use super::call::dsl::*;
 use super::call::out_of_range;
+use super::conditional::WIDE;
+use crate::text::number::too_many_digits;
 
 mod trigonometry;
 
@@ -86,6 +88,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         number(&decimal(args[0]).rounded(places(args[1])))
     })
     .shape(to_places),
+    f(WIDE, &[NUMERIC, INT4, INT4], DECIMAL, |_, args| {
+        let (precision, scale) = (places(args[1]), places(args[2]));
+        let (value, whole) = (decimal(args[0]).rounded(scale), precision - scale);
+        match value.is_zero() || value.exponent() < whole {
+            true => number(&value),
+            false => Err(too_many_digits(whole.unsigned_abs() as usize, scale)),
+        }
+    }),
     f("trunc", &[FLOAT8], T::Float8, |_, args| {
         real(float(args[0]).trunc())
     }),

@@ -3,9 +3,11 @@
 use tidelog_storage::datum::{Number, NumberRef, Parts};
 
 use super::call::dsl::*;
+use super::conditional::WIDE;
 use super::math::{
     behind_last, bucket_count, bucket_error, by_zero, logarithm_error, negative_root, power_error,
 };
+use crate::text::number::numeric_overflow;
 
 /// Whether a value is a numeric that is not finite.
 pub(super) fn is_one(value: &DatumRef<'_>) -> bool {
@@ -34,6 +36,14 @@ pub(super) fn call(name: &str, args: &[DatumRef<'_>]) -> Outcome {
             first.signum()
         }),
         ("ceil" | "ceiling" | "floor" | "round" | "trunc" | "trim_scale", _) => of(first),
+        (WIDE, _) if first.is_nan() => of(first),
+        (WIDE, _) => {
+            let (precision, scale) = (int(args[1]), int(args[2]));
+            let detail = format!(
+                "A field with precision {precision}, scale {scale} cannot hold an infinite value."
+            );
+            return Err(numeric_overflow().detail(detail));
+        }
         ("sqrt", _) if first < 0.0 => return Err(negative_root()),
         ("sqrt", _) => of(first.sqrt()),
         ("exp", _) => of(first.exp()),

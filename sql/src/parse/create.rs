@@ -1,12 +1,17 @@
 //! What CREATE TABLE takes that sqlparser does not know: LIKE among the columns, names of columns before AS, WITH NO
 //! DATA, UNLOGGED; SELECT INTO, which is CREATE TABLE AS; and CREATE MATERIALIZED VIEW, which is like it.
 
-use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName, Query, SetExpr, Statement};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, Ident, ObjectName, Query, SetExpr, Statement, Visitor,
+};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidelog_storage::TableKind;
 
 use super::define::Definition;
 use super::dialect;
+use super::walk::Walk;
 use super::{Body, syntax_error};
 use crate::error::SqlError;
 
@@ -252,9 +257,19 @@ fn like(sql: &str, at: usize, element: Vec<TokenWithSpan>) -> Result<Like, SqlEr
 
 /// The statement, with what was taken out of it.
 pub(super) fn finish(body: Body, taken: Taken) -> Result<Body, SqlError> {
-    let Body::Sql(statement, kind) = body else {
+    let Body::Sql(mut statement, kind) = body else {
         return Ok(body);
     };
+    if let Statement::CreateView(view) = &mut *statement
+        && select_into(&mut view.query.body).is_some()
+    {
+        let kind = crate::error::ErrorKind::FeatureNotSupported;
+        let message = match view.materialized {
+            true => "materialized views must not use SELECT INTO",
+            false => "views must not contain SELECT INTO",
+        };
+        return Err(SqlError::new(kind, message));
+    }
     Ok(match *statement {
         Statement::CreateTable(mut create) => {
             if let Some(query) = create.query.take() {
@@ -299,7 +314,10 @@ pub(super) fn finish(body: Body, taken: Taken) -> Result<Body, SqlError> {
             }))
         }
         Statement::Query(mut query) => match select_into(&mut query.body) {
-            None => Body::Sql(Box::new(Statement::Query(query)), kind),
+            None => {
+                check_no_into(&query)?;
+                Body::Sql(Box::new(Statement::Query(query)), kind)
+            }
             Some(into) => {
                 let mut create =
                     ast::helpers::stmt_create_table::CreateTableBuilder::new(into.name);
@@ -314,8 +332,42 @@ pub(super) fn finish(body: Body, taken: Taken) -> Result<Body, SqlError> {
                 }))
             }
         },
-        other => Body::Sql(Box::new(other), kind),
+        other => {
+            if matches!(
+                other,
+                Statement::CreateView(_)
+                    | Statement::Insert(_)
+                    | Statement::Update(_)
+                    | Statement::Delete(_)
+            ) {
+                check_no_into(&other)?;
+            }
+            Body::Sql(Box::new(other), kind)
+        }
     })
+}
+
+/// 42601 for INTO where it makes no table.
+fn check_no_into(parsed: &impl Walk) -> Result<(), SqlError> {
+    struct Into;
+    impl Visitor for Into {
+        type Break = ();
+
+        fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
+            match select.into {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match parsed.walk(&mut Into) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => {
+            let message = "SELECT ... INTO is not allowed here";
+            let kind = crate::error::ErrorKind::SyntaxError;
+            Err(SqlError::new(kind, message))
+        }
+    }
 }
 
 fn define(definition: Definition) -> Body {

@@ -48,7 +48,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         similar_substring(tokens, at);
         rows_from(tokens, at)?;
         alias_of_using(tokens, at);
-        usual::what_is_so_anyway(tokens, at);
+        usual::what_is_so_anyway(tokens, at)?;
         usual::without_oids(tokens, at);
         usual::named_sequence(tokens, at)?;
         usual::sort_operator(tokens, at);

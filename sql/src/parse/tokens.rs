@@ -249,7 +249,8 @@ const BEFORE_OPERANDS: [Keyword; 30] = [
 ];
 
 /// Makes `OPERATOR(pg_catalog.=) ANY`, which sqlparser does not know, `= ANY`. What stands on the right of such an
-/// operator is the array alone, so no other operator of the statement binds otherwise for it.
+/// operator is the array alone, so no other operator of the statement binds otherwise for it. `ANY (VALUES (1), (2))`, which
+/// sqlparser takes for a call, gets parentheses around the query.
 pub(super) fn plain_quantified(tokens: &mut Vec<TokenWithSpan>) {
     let is = |token: &TokenWithSpan, names: &[&str]| match &token.token {
         Token::Word(word) if word.quote_style.is_none() => names
@@ -271,6 +272,26 @@ pub(super) fn plain_quantified(tokens: &mut Vec<TokenWithSpan>) {
             tokens.drain(at..at + 4);
         }
         at += 1;
+    }
+    for at in (0..tokens.len().saturating_sub(3)).rev() {
+        let lists = is(&tokens[at], &["ANY", "ALL", "SOME"])
+            && tokens[at + 1].token == Token::LParen
+            && is(&tokens[at + 2], &["VALUES"])
+            && tokens[at + 3].token == Token::LParen;
+        let mut open = 0;
+        let closes = tokens[at + 1..].iter().position(|token| {
+            match token.token {
+                Token::LParen => open += 1,
+                Token::RParen => open -= 1,
+                _ => {}
+            }
+            open == 0
+        });
+        if let (true, Some(closes)) = (lists, closes) {
+            let (opening, closing) = (tokens[at + 1].clone(), tokens[at + 1 + closes].clone());
+            tokens.insert(at + 1 + closes, closing);
+            tokens.insert(at + 1, opening);
+        }
     }
 }
 

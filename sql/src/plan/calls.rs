@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, Alias, Case, Cast, ScalarFunction};
@@ -16,6 +15,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::{ColumnType, ElementType};
 
 use super::comparable::{check_of_many_rows, check_operator, class};
+use super::groups::of_outer_query;
 use super::operators::{
     PostgresOperators, condition, external, is_null, is_open, known_type, literal_of,
     parameter_beside, plain_type, type_literal, type_of, type_parameter, written_type,
@@ -560,7 +560,7 @@ pub(super) fn aggregate(
     schema: &DFSchema,
     style: Style,
 ) -> Result<Expr> {
-    if of_outer_query(&call)? {
+    if of_outer_query(&call, schema)? {
         return Err(external(SqlError::unsupported(
             "an aggregate of the outer query's columns in a subquery",
         )));
@@ -727,18 +727,6 @@ pub(super) fn as_float(value: Expr, schema: &DFSchema, style: Style) -> Result<E
         None => Ok(type_parameter(value, ColumnType::Float8)),
         _ => Ok(value),
     }
-}
-
-/// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.
-fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
-    let (mut own, mut outer) = (false, false);
-    let keys = call.params.order_by.iter().map(|key| &key.expr);
-    let parts = call.params.args.iter().chain(call.params.filter.as_deref());
-    for part in parts.chain(keys) {
-        own |= !part.column_refs().is_empty();
-        outer |= part.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
-    }
-    Ok(outer && !own)
 }
 
 /// 42883 for `min` and `max` of a type of which PostgreSQL has none.

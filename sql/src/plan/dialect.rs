@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
     Ident, IntervalFields, ObjectName, TableFactor, TimezoneInfo, Value,
 };
+use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
 
 use crate::ddl;
 use crate::functions::array::{OVERLAPS, quantified};
@@ -171,6 +172,15 @@ pub(super) fn cast(expr: Expr, data_type: DataType) -> Expr {
         array: false,
         format: None,
     }
+}
+
+/// Whether a numeric of this shape has more digits than columns do: a cast to it is one to a numeric without a shape, cut to it.
+fn is_wide(shape: &ast::ExactNumberInfo) -> bool {
+    let ast::ExactNumberInfo::PrecisionAndScale(precision, scale) = *shape else {
+        return false;
+    };
+    let digits = u64::from(NUMERIC_PRECISION_MAX) + 1..=1000;
+    digits.contains(&precision) && u64::try_from(scale).is_ok_and(|scale| scale <= precision)
 }
 
 impl ast::VisitorMut for Dialect {
@@ -338,6 +348,19 @@ impl ast::VisitorMut for Dialect {
                 ..
             } if !matches!(**inner, Expr::Value(_)) => {
                 **inner = call(UNTAGGED, vec![take(inner)]);
+            }
+            Expr::Cast {
+                expr: inner,
+                data_type:
+                    DataType::Numeric(shape) | DataType::Decimal(shape) | DataType::Dec(shape),
+                ..
+            } if is_wide(shape) => {
+                let plain = cast(take(inner), DataType::Numeric(ast::ExactNumberInfo::None));
+                let number = |number: String| Expr::Value(Value::Number(number, false).into());
+                if let ast::ExactNumberInfo::PrecisionAndScale(precision, scale) = shape {
+                    let shape = [precision.to_string(), scale.to_string()].map(number);
+                    *expr = call(functions::WIDE, [plain].into_iter().chain(shape).collect());
+                }
             }
             Expr::Interval(interval) => {
                 if let Some((literal, data_type)) = interval_literal(interval) {

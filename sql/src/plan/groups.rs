@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use datafusion::common::metadata::FieldMetadata;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::first_value;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Aggregate, Distinct, DistinctOn, Expr, JoinConstraint, LogicalPlan, Projection, when,
@@ -156,4 +157,40 @@ fn with_arguments_of_grouping(
 /// What the first value of a group is called.
 fn value_name(at: usize) -> String {
     format!("value {at}")
+}
+
+/// Whether an aggregate of this relation is over columns of the query around it alone, which PostgreSQL computes there.
+pub(super) fn of_outer_query(call: &AggregateFunction, schema: &DFSchema) -> Result<bool> {
+    let (mut own, mut outer) = (false, false);
+    let keys = call.params.order_by.iter().map(|key| &key.expr);
+    let parts = call.params.args.iter().chain(call.params.filter.as_deref());
+    for part in parts.chain(keys) {
+        part.apply(|expr| {
+            let subquery = match expr {
+                Expr::Column(_) => {
+                    own = true;
+                    return Ok(TreeNodeRecursion::Continue);
+                }
+                Expr::OuterReferenceColumn(..) => {
+                    outer = true;
+                    return Ok(TreeNodeRecursion::Continue);
+                }
+                Expr::ScalarSubquery(subquery) => subquery,
+                Expr::Exists(exists) => &exists.subquery,
+                Expr::InSubquery(within) => &within.subquery,
+                _ => return Ok(TreeNodeRecursion::Continue),
+            };
+            // What it names is of the aggregate's own query, or of one further out.
+            for named in &subquery.outer_ref_columns {
+                if let Expr::OuterReferenceColumn(_, column) = named {
+                    match schema.has_column(column) {
+                        true => own = true,
+                        false => outer = true,
+                    }
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok(outer && !own)
 }

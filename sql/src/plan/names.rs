@@ -556,10 +556,12 @@ pub(crate) fn name_of(expr: &Expr) -> Option<(String, bool)> {
         Expr::Interval(_) => Some(("interval".to_string(), false)),
         Expr::Function(function) => {
             let name = ddl::fold(function.name.0.last()?.as_ident()?);
-            if name == crate::functions::UNTAGGED
+            if matches!(&*name, crate::functions::UNTAGGED | crate::functions::WIDE)
                 && let FunctionArguments::List(list) = &function.args
-                && let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(inner))] =
-                    list.args.as_slice()
+                && let [
+                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(inner)),
+                    ..,
+                ] = list.args.as_slice()
             {
                 return name_of(inner);
             }

@@ -92,8 +92,8 @@ pub(super) fn values_as_unions(query: &Query) -> Option<Query> {
     any.then_some(query)
 }
 
-/// Whether there are VALUES of several rows, one of which is cast to a type with a length or precision: DataFusion would cast the
-/// others to it, too.
+/// Whether there are VALUES of several rows, one of which is cast to a type with a length or precision, or is a number with digits
+/// behind its point where another row has an expression: DataFusion would cast the others to it, too.
 pub(super) fn lists_modified_types(query: &Query) -> bool {
     struct Modified;
     impl ast::Visitor for Modified {
@@ -105,11 +105,16 @@ pub(super) fn lists_modified_types(query: &Query) -> bool {
             };
             let is_modified = |expr: &ast::Expr| matches!(expr, ast::Expr::Cast { data_type, .. } if data_type.to_string().contains('('));
             let few = (2..=VALUES_MAX).contains(&list.rows.len());
+            let column = |at: usize| list.rows.iter().filter_map(move |row| row.content.get(at));
+            let is_mixed =
+                |at: usize| column(at).any(is_fraction) && column(at).any(|expr| !is_literal(expr));
+            let width = list.rows.first().map_or(0, |row| row.content.len());
             match few
-                && list
+                && (list
                     .rows
                     .iter()
                     .any(|row| row.content.has_expr(is_modified))
+                    || (0..width).any(is_mixed))
             {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
@@ -117,6 +122,26 @@ pub(super) fn lists_modified_types(query: &Query) -> bool {
         }
     }
     query.walk(&mut Modified).is_break()
+}
+
+/// A literal, perhaps with a sign.
+fn is_literal(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Value(_) => true,
+        ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_literal(expr),
+        _ => false,
+    }
+}
+
+/// A number with a point, perhaps with a sign.
+fn is_fraction(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Value(value) => {
+            matches!(&value.value, ast::Value::Number(digits, _) if digits.contains('.'))
+        }
+        ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => is_fraction(expr),
+        _ => false,
+    }
 }
 
 /// More rows of VALUES than these do not become a UNION.

@@ -147,7 +147,11 @@ fn rewritten(expr: &Expr) -> Result<Option<Expr>, SqlError> {
                 let equal = compared(&left, &BinaryOperator::Eq, &columns)?;
                 Some(not(*negated, any_true(selecting(equal, query)?)))
             }
-            None => None,
+            None => of_list(subquery)?.map(|subquery| Expr::InSubquery {
+                expr: expr.clone(),
+                subquery,
+                negated: *negated,
+            }),
         },
         Expr::InList {
             expr,
@@ -176,6 +180,12 @@ fn rewritten(expr: &Expr) -> Result<Option<Expr>, SqlError> {
                 let compared = compared(&left, compare_op, &columns)?;
                 Some(any_true(selecting(compared, query)?))
             }
+            (None, Expr::Subquery(query)) => of_list(query)?.map(|query| Expr::AnyOp {
+                left: left.clone(),
+                compare_op: compare_op.clone(),
+                right: Box::new(Expr::Subquery(query)),
+                is_some: false,
+            }),
             _ => None,
         },
         Expr::AllOp {
@@ -449,6 +459,23 @@ fn derived(query: &Query, width: usize) -> Result<(Query, Vec<Expr>), SqlError> 
 
 fn column(n: usize) -> Expr {
     Expr::CompoundIdentifier(vec![quoted("compared"), quoted(&format!("c {n}"))])
+}
+
+/// A query that is VALUES of one column, as a SELECT of it: DataFusion joins no other.
+fn of_list(query: &Query) -> Result<Option<Box<Query>>, SqlError> {
+    fn is_list(body: &SetExpr) -> bool {
+        match body {
+            SetExpr::Values(_) => true,
+            SetExpr::Query(query) => is_list(&query.body),
+            _ => false,
+        }
+    }
+    if !is_list(&query.body) {
+        return Ok(None);
+    }
+    let (query, mut columns) = derived(query, 1)?;
+    let selected = columns.pop().map(|column| selecting(column, query));
+    Ok(selected.transpose()?.map(Box::new))
 }
 
 /// The query with this one expression in its select list.

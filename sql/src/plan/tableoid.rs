@@ -62,7 +62,7 @@ impl ast::VisitorMut for Selects<'_> {
         let relations = self.relations(&select.from);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) = item
-                && let Some((_, column)) = column_of(expr, &relations)
+                && let Some((_, column)) = column_of(uncast(expr), &relations)
             {
                 let expr = std::mem::replace(expr, Expr::Value(Value::Null.into()));
                 let alias = Ident::new(column);
@@ -322,6 +322,14 @@ fn is_tid(expr: &Expr, place: &str) -> bool {
         _ => None,
     };
     data_type.to_string().eq_ignore_ascii_case("tid") && literal.as_deref() == Some(place)
+}
+
+/// What is cast, perhaps more than once: its name is that of the cast.
+fn uncast(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast { expr, .. } => uncast(expr),
+        expr => expr,
+    }
 }
 
 /// Whether an expression is a literal or a parameter, cast or not.

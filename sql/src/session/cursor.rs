@@ -68,6 +68,8 @@ struct CursorRows {
     /// Holds their snapshot, also when it has ended: rows of it may stand in `batches`.
     stream: RowStream,
     ended: bool,
+    /// Whether the query failed: its other rows are lost.
+    failed: bool,
     /// Rows that were read, from row number `first` on; without SCROLL those that are passed are dropped.
     batches: VecDeque<RecordBatch>,
     first: u64,
@@ -83,7 +85,9 @@ impl CursorRows {
     /// Reads until there are `rows` in all, or no more; says how many there are up to that.
     async fn read_to(&mut self, rows: u64) -> Result<u64, SqlError> {
         while self.read < rows && !self.ended {
-            match self.stream.next().await.transpose()? {
+            let read = self.stream.next().await.transpose();
+            self.failed = read.is_err();
+            match read? {
                 Some(batch) => {
                     self.read += batch.num_rows() as u64;
                     self.bytes += batch.get_array_memory_size();
@@ -345,6 +349,7 @@ impl Session {
                 let rows = CursorRows {
                     stream: rows,
                     ended: false,
+                    failed: false,
                     batches: VecDeque::new(),
                     first: 1,
                     read: 0,
@@ -383,6 +388,11 @@ impl Session {
         let Some(rows) = cursor.rows.clone() else {
             return fetch_feed(fetch, columns).map(Outcome::FetchFeed);
         };
+        if rows.lock().await.failed {
+            let message = format!("portal \"{}\" cannot be run", fetch.name);
+            let kind = ErrorKind::ObjectNotInPrerequisiteState;
+            return Err(SqlError::new(kind, message));
+        }
         let stream: RowStream = match fetch.direction {
             // Not gathered: there may be many.
             Direction::Forward(count) => {

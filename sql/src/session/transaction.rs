@@ -116,6 +116,7 @@ pub(super) struct Savepoint {
     said: usize,
     channels: usize,
     cursors: u64,
+    read_only: bool,
 }
 
 /// The transaction under way.
@@ -726,6 +727,7 @@ impl Session {
             said: self.outbox.len(),
             channels: self.work.channels.len(),
             cursors: self.cursors_declared,
+            read_only: self.work.read_only,
         };
         self.work.savepoints.push(savepoint);
         Ok(Outcome::Command("SAVEPOINT".to_string()))
@@ -733,6 +735,7 @@ impl Session {
 
     pub(super) fn release_savepoint(&mut self, name: &str) -> Result<Outcome, SqlError> {
         let at = self.find_savepoint(name, "RELEASE SAVEPOINT")?;
+        self.work.read_only = self.work.savepoints[at].read_only;
         self.work.savepoints.truncate(at);
         self.work.deferred.released_to(at);
         Ok(Outcome::Command("RELEASE".to_string()))
@@ -758,6 +761,7 @@ impl Session {
     pub(super) fn roll_back_to(&mut self, name: &str) -> Result<Outcome, SqlError> {
         let at = self.find_savepoint(name, "ROLLBACK TO SAVEPOINT")?;
         self.undo_to_savepoint(at);
+        self.work.read_only = self.work.savepoints[at].read_only;
         self.work.savepoints.truncate(at + 1);
         self.work.failed = false;
         Ok(Outcome::Command("ROLLBACK".to_string()))

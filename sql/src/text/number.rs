@@ -366,7 +366,7 @@ pub(crate) fn too_many_digits(whole: usize, scale: i32) -> SqlError {
     ))
 }
 
-fn numeric_overflow() -> SqlError {
+pub(crate) fn numeric_overflow() -> SqlError {
     SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow")
 }
 

@@ -80,7 +80,7 @@ struct FieldOf {
 impl FieldOf {
     fn field_of(&self, ty: ColumnType) -> Result<Field> {
         if let Some(element) = ty.elements()
-            && ColumnType::from(element).tag().is_some()
+            && (ColumnType::from(element).tag().is_some() || matches!(ty, ColumnType::Shaped(_)))
         {
             let name = crate::types::name(ty);
             let what = format!("{}() with a column of type {name}", self.called);

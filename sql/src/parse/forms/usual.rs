@@ -47,10 +47,13 @@ pub(super) fn table_of_execute(tokens: &mut Vec<TokenWithSpan>) {
 }
 
 /// `TABLESPACE pg_default` is where everything is, and `ALTER COLUMN … TYPE t COLLATE "C"` how texts are sorted.
-pub(super) fn what_is_so_anyway(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+pub(super) fn what_is_so_anyway(
+    tokens: &mut Vec<TokenWithSpan>,
+    at: usize,
+) -> Result<(), SqlError> {
     let first = word(tokens, 0);
     if !matches!(first.as_str(), "CREATE" | "ALTER") || word(tokens, 1) == "TABLESPACE" {
-        return;
+        return Ok(());
     }
     let named = |tokens: &[TokenWithSpan], at: usize, names: &[&str]| match tokens
         .get(at)
@@ -69,10 +72,13 @@ pub(super) fn what_is_so_anyway(tokens: &mut Vec<TokenWithSpan>, at: usize) {
             true => at + 3,
             false => at + 1,
         };
-        if named(tokens, name, &["C", "POSIX", "default"]) {
+        if named(tokens, name, &["C", "POSIX", "default", "ucs_basic"]) {
             tokens.drain(at..=name);
+        } else if let Some(name) = tokens.get(name) {
+            return Err(SqlError::unsupported(format!("COLLATE {}", name.token)));
         }
     }
+    Ok(())
 }
 
 /// `n int GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME t_n_seq …)` without the name, which is the one that it gets; 0A000 for
