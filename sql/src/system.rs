@@ -244,6 +244,7 @@ impl SystemRelation {
             "pg_catalog" if self.name == "pg_sequences" => {
                 sequence::with_last_values(pg_catalog::rows(self.name, &facts), scope)
             }
+            "pg_catalog" if statistics::COUNTED.contains(&self.name) => statistics::counted(scope),
             "pg_catalog" => Ok(pg_catalog::rows(self.name, &facts)),
             "information_schema" => Ok(information_schema::rows(self.name, &facts)),
             _ => tidelog::rows(self.name, scope),

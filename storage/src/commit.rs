@@ -51,6 +51,7 @@ use index::Unindexed;
 use large::{Checked, Turn, UnderWay, Written};
 pub(crate) use queue::CommitQueue;
 use queue::{PendingCommit, Requests};
+pub use tally::RowCounts;
 
 const GROUP_TRANSACTIONS_MAX: usize = 512;
 /// Transactions that are larger make a group of their own, if they are not written in pieces.
@@ -76,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) large_bytes: usize,
     /// How many transactions were checked ahead and have not had their turn.
     pub(crate) checks_ahead: AtomicUsize,
+    /// What was changed of each table.
+    pub(crate) counted: tally::Counted,
     /// Why a write failed: what the disk holds is not known any more.
     pub(crate) failed: OnceLock<String>,
 }
@@ -560,7 +563,9 @@ impl Committer {
             Some((catalog, garbage)) => {
                 // Every view so far may read the files; the one that comes next cannot.
                 self.shared.garbage.add(garbage);
-                let catalog = (catalog, self.tables.clone());
+                let tables = &self.tables;
+                (self.shared.counted.lock()).retain(|table, _| tables.contains_key(table));
+                let catalog = (catalog, tables.clone());
                 let at = (last, self.moments.follows_ms());
                 let view = view_of(&hot, at, catalog, &self.shared.garbage);
                 drop(std::mem::replace(&mut *self.shared.current.write(), view));

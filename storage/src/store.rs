@@ -21,7 +21,7 @@ use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
 use crate::cold::stores::{Stores, sync_name};
 use crate::cold::{ColdOptions, ColdReader, Sealed, point, wait};
 use crate::commit::garbage::Garbage;
-use crate::commit::{self, Request, Shared, ddl, large, view_of};
+use crate::commit::{self, Request, RowCounts, Shared, ddl, large, view_of};
 use crate::compact::{self, CompactReport};
 use crate::computed::Compiler;
 use crate::erase;
@@ -147,6 +147,7 @@ impl Store {
             groups: AtomicU64::new(0),
             large_bytes: options.large_bytes,
             checks_ahead: AtomicUsize::new(0),
+            counted: Default::default(),
             failed: OnceLock::new(),
         });
         let (queue, committer) = commit::start(shared.clone())?;
@@ -390,6 +391,12 @@ impl Store {
     pub async fn trim(&self) -> Result<TrimReport, StorageError> {
         self.check_open()?;
         trim::run(self.shared(), &self.flusher.queue).await
+    }
+
+    /// What was changed of a table since the store was opened.
+    pub fn row_counts(&self, table: TableId) -> RowCounts {
+        let counted = self.shared().counted.lock();
+        counted.get(&table).copied().unwrap_or_default()
     }
 
     /// The jobs that run and the last ones that ended, oldest first.

@@ -50,6 +50,29 @@ fn what_is_visible_follows_the_path() {
 }
 
 #[test]
+fn what_was_changed_of_tables_is_counted() {
+    let mut server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE ROLE alice LOGIN; CREATE TABLE t (id int PRIMARY KEY, v text);
+         CREATE TABLE u (id int PRIMARY KEY) WITH (type = 'user');
+         INSERT INTO t SELECT n, 'x' FROM generate_series(1, 10) n; UPDATE t SET v = 'y' WHERE id < 4;
+         DELETE FROM t WHERE id = 9; BEGIN; INSERT INTO t VALUES (100, 'z'); ROLLBACK; INSERT INTO u VALUES (1);",
+    );
+    let counts =
+        "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables ORDER BY 1";
+    assert_eq!(peer.run(counts), "t|10|3|1\nu|1|0|0\n");
+    let alice = peer.role("alice", "");
+    assert_eq!(alice.run(counts), "t|10|3|1\nu|||\n");
+    let live = "SELECT n_live_tup FROM pg_stat_all_tables WHERE relname = 'u'";
+    assert_eq!(peer.run(live), "1\n");
+    assert_eq!(alice.run(live), "0\n");
+    server.restart();
+    assert_eq!(server.peer().run(counts), "t|0|0|0\nu|0|0|0\n");
+    assert_eq!(server.peer().run(live), "1\n");
+}
+
+#[test]
 fn settings_say_what_they_take() {
     let pair = Pair::start();
     for query in [

@@ -9,7 +9,7 @@ use datafusion::error::{DataFusionError, Result};
 use parking_lot::Mutex;
 use tidelog_storage::Catalog;
 
-use super::{Showing, SystemRelation};
+use super::{Showing, SystemRelation, statistics};
 use crate::provider::{Access, Scope};
 
 /// Bytes of rows that are kept.
@@ -42,8 +42,10 @@ impl Kept {
 
 /// The rows of a relation in a scope.
 pub(super) fn batch(relation: &SystemRelation, scope: &Scope) -> Result<RecordBatch> {
-    // Sequences go on without the catalog.
-    let of_catalog = relation.schema != "tidelog" && relation.name != "pg_sequences";
+    // Sequences and counts go on without the catalog.
+    let of_catalog = relation.schema != "tidelog"
+        && relation.name != "pg_sequences"
+        && !statistics::COUNTED.contains(&relation.name);
     let is_same = |kept: &Kept| of_catalog && kept.is_of(relation, scope);
     if let Some(kept) = KEPT.lock().iter().find(|kept| is_same(kept)) {
         return Ok(kept.rows.clone());

@@ -1,14 +1,15 @@
-//! Rows of the relations of statistics: what they are about. Nothing is counted, so the counts are NULL.
+//! Rows of the relations of statistics: what they are about, and of tables what was changed. What is not counted is NULL.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidelog_storage::{Catalog, Datum, SequenceDef, TableDef};
+use tidelog_storage::{Catalog, Datum, SequenceDef, StorageError, TableDef, TableKind};
 
 use super::keys::Index;
 use super::pg_catalog::oid;
 use super::{Named, object_oid, table_oid, text};
 use crate::activity::Activity;
+use crate::provider::Scope;
 
 /// Those with a row for each table.
 pub(super) const OF_TABLES: [&str; 6] = [
@@ -19,6 +20,8 @@ pub(super) const OF_TABLES: [&str; 6] = [
     "pg_statio_all_tables",
     "pg_statio_user_tables",
 ];
+/// Those of them that say what was changed.
+pub(super) const COUNTED: [&str; 2] = ["pg_stat_all_tables", "pg_stat_user_tables"];
 /// Those with a row for each index.
 pub(super) const OF_INDEXES: [&str; 4] = [
     "pg_stat_all_indexes",
@@ -35,6 +38,32 @@ pub(super) fn table(table: &TableDef) -> Named {
         ("schemaname", text(&table.schema)),
         ("relname", text(&table.name)),
     ]
+}
+
+/// The rows of `COUNTED`. The live rows are an estimate: what is in files, and each change that is not flushed.
+pub(super) fn counted(scope: &Scope) -> Result<Vec<Named>, StorageError> {
+    let mut rows = Vec::new();
+    let count = |count: u64| Datum::Int8(i64::try_from(count).unwrap_or(i64::MAX));
+    for of in scope.snapshot.catalog().tables.values() {
+        let mut row = table(of);
+        // An ordinary role sees what concerns its own partition.
+        let partitions = &scope.access.partitions(of);
+        let files = scope.snapshot.cold_files(of, partitions)?;
+        let states = scope.snapshot.states(of.id, partitions)?;
+        let filed: u64 = files.iter().map(|file| file.rows).sum();
+        let unflushed: u64 = states.iter().map(|(_, state)| state.unflushed_rows).sum();
+        row.push(("n_live_tup", count(filed + unflushed)));
+        if scope.access.all || of.kind != TableKind::User {
+            let changed = scope.store.row_counts(of.id);
+            row.extend([
+                ("n_tup_ins", count(changed.inserted)),
+                ("n_tup_upd", count(changed.updated)),
+                ("n_tup_del", count(changed.deleted)),
+            ]);
+        }
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 pub(super) fn index(index: &Index<'_>) -> Named {

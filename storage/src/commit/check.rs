@@ -493,7 +493,7 @@ impl Committer {
                 None => batch.delete_cf(keys, key),
             }
         }
-        tally.count(first, &mut group.states);
+        tally.count(first, &mut group.states, &self.shared.counted);
         group.tell(
             hot,
             transaction.notifications(),

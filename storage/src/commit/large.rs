@@ -389,7 +389,9 @@ impl Committer {
             made = Some((catalog, put));
         }
         self.read_states(&mut group.states, &written.tally)?;
-        written.tally.count(first, &mut group.states);
+        written
+            .tally
+            .count(first, &mut group.states, &self.shared.counted);
         group.tell(&hot, &written.told, first.advance(changes));
         group.end(&hot, (first, last), &extents);
         let meta = hot.family(Family::Meta);

@@ -3,11 +3,51 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::catalog::{TableDef, TableId};
-use crate::changes::Extent;
+use crate::changes::{ChangeOp, Extent};
 use crate::cold::PartitionState;
 use crate::seq::Seq;
 use crate::transaction::{Op, Partition};
+
+/// How many rows of a table were changed since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCounts {
+    /// Rows that came.
+    pub inserted: u64,
+    /// Rows that were replaced.
+    pub updated: u64,
+    /// Rows that went.
+    pub deleted: u64,
+}
+
+impl RowCounts {
+    fn of(ops: &[Op]) -> RowCounts {
+        let mut counts = RowCounts::default();
+        for op in ops {
+            match op.kind {
+                ChangeOp::Insert => counts.inserted += 1,
+                ChangeOp::Update => counts.updated += 1,
+                ChangeOp::Delete => counts.deleted += 1,
+            }
+        }
+        counts
+    }
+
+    fn add(&mut self, more: RowCounts) {
+        self.inserted += more.inserted;
+        self.updated += more.updated;
+        self.deleted += more.deleted;
+    }
+
+    fn all(&self) -> u64 {
+        self.inserted + self.updated + self.deleted
+    }
+}
+
+/// The counts of all tables that were written to.
+pub(crate) type Counted = Mutex<HashMap<TableId, RowCounts>>;
 
 /// The changes of one partition.
 pub(super) struct Part {
@@ -16,7 +56,7 @@ pub(super) struct Part {
     /// The first of them, and the last.
     first: usize,
     last: usize,
-    rows: u64,
+    rows: RowCounts,
     /// Bytes of their records.
     bytes: u64,
 }
@@ -58,12 +98,12 @@ impl Tally {
                     partition: op.partition.clone(),
                     first: at,
                     last: at,
-                    rows: 0,
+                    rows: RowCounts::default(),
                     bytes: 0,
                 });
             }
             let part = &mut tally.parts[place];
-            part.rows += run.len() as u64;
+            part.rows.add(RowCounts::of(run));
             part.bytes += (run.iter().map(|op| op.record.len() as u64)).sum::<u64>();
             tally.runs.push((place, run.len()));
             at += run.len();
@@ -88,7 +128,7 @@ impl Tally {
 
     /// How many changes there are.
     pub(super) fn changes(&self) -> u64 {
-        self.parts.iter().map(|part| part.rows).sum()
+        self.parts.iter().map(|part| part.rows.all()).sum()
     }
 
     /// Where the records lie, if the first has this Seq.
@@ -102,19 +142,22 @@ impl Tally {
         self.parts.iter().map(extent).collect()
     }
 
-    /// Adds the changes to the states of their partitions, which must be there.
+    /// Adds the changes to the states of their partitions, which must be there, and to the counts of their tables.
     pub(super) fn count(
         &self,
         first: Seq,
         states: &mut HashMap<(TableId, Partition), PartitionState>,
+        counted: &Counted,
     ) {
+        let mut counted = counted.lock();
         for part in &self.parts {
+            counted.entry(part.table.id).or_default().add(part.rows);
             let state = states.get_mut(&part.scope());
             let state = state.expect("the state of every part was read");
             if state.unflushed_rows == 0 {
                 state.first_unflushed = first.advance(part.first as u64);
             }
-            state.unflushed_rows += part.rows;
+            state.unflushed_rows += part.rows.all();
             state.unflushed_bytes += part.bytes;
             state.log_bytes += part.bytes;
             state.last_seq = first.advance(part.last as u64);
