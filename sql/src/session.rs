@@ -12,7 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableId};
 
 use crate::activity::Shown;
 use crate::advisory::Advisory;
@@ -118,6 +118,8 @@ pub struct Session {
     statements: Statements,
     /// Its temporary tables.
     temporary: Temporary,
+    /// Tables that a commit drops or empties.
+    on_commit: Vec<(TableId, ast::OnCommit)>,
     /// The plans that an EXPLAIN ANALYZE under way has run.
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
     /// What a DDL statement has added and is being brought into force or taken off, though it may have been cut off.
@@ -209,6 +211,7 @@ impl Session {
             statements: Statements::default(),
             heard: Arc::default(),
             temporary: Temporary::default(),
+            on_commit: Vec::new(),
             plans: Mutex::default(),
             undoing: Undoing::default(),
             stand_ins: Vec::new(),
@@ -482,6 +485,7 @@ impl Session {
             if self.work.block != Block::None || matches!(outcome, Outcome::CopyIn(_)) {
                 return Ok(outcome);
             }
+            self.act_on_commit()?;
             match self.commit().await {
                 Ok(()) => return Ok(outcome),
                 // The statement alone is the transaction: run again, it sees the rows as they are now.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use tidelog_compat_tests::Server;
 use tidelog_compat_tests::process::{output, wait_for};
 
-use crate::pair::Pair;
+use crate::pair::{Pair, same_outcome, text};
 
 #[test]
 fn comments_are_kept_and_shown() {
@@ -166,6 +166,121 @@ fn tables_are_made_like_others() {
         "CREATE TABLE x (id int4, LIKE t)",
     ] {
         pair.same_or_fail(statement);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn temporary_tables_end_with_the_transaction() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE lasting (id int4 PRIMARY KEY)");
+    for statements in [
+        &[
+            "CREATE TEMP TABLE d (id int4) ON COMMIT DROP",
+            "SELECT * FROM d",
+        ][..],
+        &[
+            "CREATE TEMP TABLE d ON COMMIT DROP AS SELECT 1 AS id",
+            "SELECT * FROM d",
+        ],
+        &[
+            "CREATE TEMP TABLE d (id) ON COMMIT DELETE ROWS AS SELECT 1",
+            "SELECT * FROM d",
+            "INSERT INTO d VALUES (2) RETURNING id",
+            "SELECT * FROM d",
+            "BEGIN",
+            "INSERT INTO d VALUES (3)",
+            "SAVEPOINT s",
+            "TRUNCATE d",
+            "INSERT INTO d VALUES (4)",
+            "ROLLBACK TO s",
+            "SELECT * FROM d",
+            "COMMIT",
+            "SELECT * FROM d",
+            "TRUNCATE d",
+            "ALTER TABLE d RENAME TO f",
+            "INSERT INTO f VALUES (5)",
+            "SELECT * FROM f",
+            "BEGIN READ ONLY",
+            "INSERT INTO f VALUES (6)",
+            "SELECT * FROM f",
+            "COMMIT",
+            "SELECT * FROM f",
+            "DROP TABLE f",
+            "CREATE TEMP TABLE f (id int4) ON COMMIT PRESERVE ROWS",
+            "INSERT INTO f VALUES (7)",
+            "SELECT * FROM f",
+        ],
+        &[
+            "BEGIN",
+            "CREATE TEMP TABLE d (id serial PRIMARY KEY, x text) ON COMMIT DROP",
+            "INSERT INTO d (x) VALUES ('a')",
+            "CREATE TEMP VIEW v AS SELECT x FROM d",
+            "SELECT * FROM v",
+            "DROP VIEW v",
+            "ALTER TABLE d ALTER x TYPE varchar",
+            "TRUNCATE d",
+            "CREATE TEMP VIEW v AS SELECT x FROM d",
+            "INSERT INTO d (x) VALUES ('b')",
+            "SELECT x FROM d",
+            "INSERT INTO lasting SELECT 1",
+            "COMMIT",
+            "SELECT * FROM d",
+            "SELECT * FROM v",
+            "SELECT * FROM lasting",
+        ],
+        &[
+            "BEGIN",
+            "CREATE TEMP TABLE d (id int4) ON COMMIT DROP",
+            "ROLLBACK",
+            "CREATE TEMP TABLE d (id int4)",
+            "INSERT INTO d VALUES (1)",
+            "SELECT * FROM d",
+        ],
+        &[
+            "BEGIN",
+            "SAVEPOINT s",
+            "CREATE TEMP TABLE d (id int4) ON COMMIT DROP",
+            "ROLLBACK TO s",
+            "CREATE TEMP TABLE d (id int4)",
+            "COMMIT",
+            "SELECT * FROM d",
+        ],
+        &[
+            "CREATE TEMP TABLE p (id int4 PRIMARY KEY) ON COMMIT DELETE ROWS",
+            "CREATE TEMP TABLE c (id int4 REFERENCES p)",
+            "INSERT INTO p VALUES (1)",
+            "SELECT * FROM p",
+            "DROP TABLE c",
+            "CREATE TEMP TABLE c (id int4 REFERENCES p) ON COMMIT DELETE ROWS",
+            "BEGIN",
+            "INSERT INTO p VALUES (1)",
+            "INSERT INTO c VALUES (1)",
+            "COMMIT",
+            "SELECT * FROM p",
+            "SELECT * FROM c",
+        ],
+        &[
+            "CREATE TABLE d (id int4) ON COMMIT DROP",
+            "CREATE TABLE d (id int4) ON COMMIT PRESERVE ROWS",
+            "CREATE TABLE d ON COMMIT DELETE ROWS AS SELECT 1",
+            "CREATE TABLE pg_temp.d (id int4) ON COMMIT DROP",
+            "SELECT * FROM d",
+            "CREATE TEMP TABLE d (LIKE lasting) ON COMMIT DROP",
+            "SELECT * FROM d",
+            "CREATE TEMP TABLE IF NOT EXISTS d (id int4) ON COMMIT DROP",
+        ],
+    ] {
+        let (tide, pg) = pair.connect().await;
+        for statement in statements {
+            match pg.simple_query(statement).await {
+                Ok(_) if statement.starts_with("SELECT") => {
+                    let expected = text(&pg, statement).await;
+                    assert_eq!(text(&tide, statement).await, expected, "{statement}");
+                }
+                Ok(_) => tide.batch_execute(statement).await.expect(statement),
+                Err(_) => same_outcome(&tide, &pg, statement).await,
+            }
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) fn create(
 ) -> Result<DdlPlan, SqlError> {
     refuse_clauses(create)?;
     let mut plan = DdlPlan::new("CREATE TABLE");
+    // The statement's own transaction drops it, too.
+    plan.all_or_nothing = create.on_commit == Some(OnCommit::Drop);
     let (schema, name) = temp::place(scope, create.temporary, &create.name, &mut plan)?;
     if sequence::is_taken(scope, &schema, &name) {
         let error = duplicate_table(&name);
@@ -606,6 +608,10 @@ pub(super) fn key_name(table: &str) -> String {
 }
 
 fn refuse_clauses(create: &CreateTable) -> Result<(), SqlError> {
+    if create.on_commit.is_some() && !create.temporary && !temp::names_own(&create.name) {
+        let message = "ON COMMIT can only be used on temporary tables";
+        return Err(SqlError::new(ErrorKind::InvalidTableDefinition, message));
+    }
     for (given, what) in [
         (create.query.is_some(), "CREATE TABLE AS"),
         (
@@ -619,11 +625,6 @@ fn refuse_clauses(create: &CreateTable) -> Result<(), SqlError> {
             "PARTITION OF",
         ),
         (create.or_replace, "CREATE OR REPLACE TABLE"),
-        (
-            create.on_commit == Some(OnCommit::DeleteRows),
-            "ON COMMIT DELETE ROWS",
-        ),
-        (create.on_commit == Some(OnCommit::Drop), "ON COMMIT DROP"),
         (
             create.external || create.dynamic || create.iceberg || create.transient,
             "this kind of table",

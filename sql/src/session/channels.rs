@@ -74,6 +74,7 @@ impl Session {
     /// What takes effect with the commit: cursors outlive it, LISTEN and UNLISTEN.
     pub(super) fn committed(&mut self, changes: Vec<ChannelChange>, visible: Seq) {
         self.keep_cursors();
+        self.forget_on_commit();
         let mut later = changes.into_iter();
         while let Some(change) = later.next() {
             match change {

@@ -229,7 +229,8 @@ impl Session {
             if !self.engine.store.reserve_ids(&catalog, &plan.changes) {
                 continue;
             }
-            if plan.all_or_nothing && !self.defers_commit() {
+            let is_whole = plan.all_or_nothing || self.may_be_unlike(statement);
+            if is_whole && !self.defers_commit() {
                 let told = self.notices.len();
                 self.locks().release_to(0);
                 self.begin_implicit();
@@ -244,6 +245,7 @@ impl Session {
                     done => return done,
                 }
             }
+            self.note_on_commit(&catalog, Some(statement), &plan.changes);
             if let Some(stand) = &plan.stands {
                 self.check_stand(stand)?;
             }
@@ -330,7 +332,11 @@ impl Session {
         ddl::fold(name) == self.role_name() && options.iter().all(is_password)
     }
 
-    fn plan_ddl(&self, catalog: &Catalog, statement: Ddl<'_>) -> Result<DdlPlan, SqlError> {
+    pub(super) fn plan_ddl(
+        &self,
+        catalog: &Catalog,
+        statement: Ddl<'_>,
+    ) -> Result<DdlPlan, SqlError> {
         let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
         let describe = |catalog: &Catalog, query: &Query| self.describe(catalog, query);
         let path = self.search_path();

@@ -230,7 +230,8 @@ impl Session {
 
     /// Commits what is pending, if what was put off until then is as it must be; afterwards nothing is pending.
     async fn check_and_commit(&mut self) -> Result<(), SqlError> {
-        if let Err(error) = self.check_deferred(true).await {
+        let checked = self.check_deferred(true).await;
+        if let Err(error) = checked.and_then(|()| self.act_on_commit()) {
             self.roll_back();
             return Err(error);
         }
@@ -310,7 +311,10 @@ impl Session {
             result => result,
         };
         let result = match result {
-            Ok(()) if self.work.block == Block::None => self.commit().await.map_err(SqlError::from),
+            Ok(()) if self.work.block == Block::None => match self.act_on_commit() {
+                Ok(()) => self.commit().await.map_err(SqlError::from),
+                refused => refused,
+            },
             Ok(()) if copy.is_alone => self.end_implicit().await,
             result => result,
         };
