@@ -75,10 +75,6 @@ async fn what_would_be_answered_wrongly_is_refused() {
             "SELECT (SELECT max(a.n) FROM b) FROM a",
             "an aggregate of the outer query's columns in a subquery",
         ),
-        (
-            "SELECT word FROM pg_get_keywords() FULL JOIN b USING (word)",
-            "USING in a FULL JOIN with this relation",
-        ),
     ] {
         let error = client.batch_execute(query).await.expect_err(query);
         let error = error.as_db_error().expect(query);

@@ -76,6 +76,8 @@ fn a_name_in_a_subquery_means_its_own_columns_first() {
         "SELECT a.id, l.id FROM a LEFT JOIN LATERAL (SELECT * FROM b RIGHT JOIN c USING (id) WHERE id <= a.id ORDER BY id DESC LIMIT 1) l ON true ORDER BY 1",
         "SELECT * FROM (SELECT DISTINCT ON (id) a.id, b.y FROM a JOIN b ON a.id = b.id ORDER BY id) q ORDER BY 1",
         "SELECT * FROM (SELECT DISTINCT ON (id) a.id AS id, b.y FROM a JOIN b ON true ORDER BY id, b.y DESC) q ORDER BY 1",
+        "SELECT count(*), count(x), max(word) FROM pg_get_keywords() FULL JOIN (SELECT 'select' AS word, 1 AS x) s USING (word)",
+        "SELECT word, x, catcode FROM pg_get_keywords() k RIGHT JOIN (SELECT 'select' AS word, 1 AS x) s USING (word)",
         "SELECT * FROM (SELECT id FROM a JOIN b USING (id) JOIN pg_get_keywords() k ON k.word = 'select') q ORDER BY 1",
         "SELECT a.id, (SELECT c.id AS id FROM b JOIN c ON true WHERE c.id <= a.id ORDER BY id DESC LIMIT 1) FROM a ORDER BY 1",
     ]);
