@@ -131,9 +131,6 @@ impl Session {
         side: Side,
         keys: Keys,
     ) {
-        if keys.is_empty() {
-            return;
-        }
         self.deferred_mut().checks.push(Check {
             child: child.id,
             parent: parent.id,

@@ -99,15 +99,22 @@ impl Session {
                     referring.push((write.partition.clone(), new));
                 }
             }
-            if referring.is_empty() {
+            let is_deferred = self.is_deferred(table.id, key);
+            // PostgreSQL has a new row wait to be checked also when it refers to nothing.
+            let mut comes = writes.iter().map(|write| (&write.old, &write.new));
+            let waits = is_deferred && comes.any(|(old, new)| old.is_none() && new.is_some());
+            if referring.is_empty() && !waits {
                 continue;
             }
-            if !self.is_deferred(table.id, key) {
+            if !is_deferred {
                 referring = self.orphans(table, key, &referring).await?;
                 if let Some((_, values)) = referring.first()
                     && !self.deferred().goes_on
                 {
                     return Err(no_parent(table, key, values));
+                }
+                if referring.is_empty() {
+                    continue;
                 }
             }
             let parent = parent_of(&self.catalog(), key)?.0;
@@ -192,8 +199,8 @@ impl Session {
             }
         }
         match self.is_deferred(child.id, &key) {
+            _ if gone.is_empty() => {}
             true => self.put_off(&child, &parent, &key, Side::Parents, gone),
-            false if gone.is_empty() => {}
             false => self.check_gone(&child, &key, &gone).await?,
         }
         for (partition, keys) in deleted {
