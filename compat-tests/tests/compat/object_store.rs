@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tidelog_compat_tests::process::{output, wait_for};
+use tidelog_compat_tests::process::{PATIENCE, output, wait_for, wait_within};
 use tidelog_compat_tests::{Azure, Peer, S3, Server};
 
 fn start(s3: &S3, cache: &str) -> Server {
@@ -359,11 +359,18 @@ fn nothing_is_lost_or_doubled_while_the_store_is_killed() {
         });
         s3.kill();
         let (failed, written) = (of(1), acknowledged.load(Ordering::SeqCst));
-        wait_for("failures and writes beside them", || {
+        let met = wait_within(PATIENCE, || {
             let grown = |at: usize| of(1)[at] > failed[at];
             let writes = acknowledged.load(Ordering::SeqCst) > written + 50;
             (grown(0) && grown(2) && writes).then_some(())
         });
+        assert!(
+            met.is_some(),
+            "round {round}: {:?} done, {failed:?} and now {:?} failed, {written} and now {acknowledged:?} written; {}",
+            of(0),
+            of(1),
+            server.peer().run("SELECT * FROM tidelog.jobs; SELECT * FROM tidelog.files; SELECT query, state FROM pg_stat_activity;")
+        );
         s3.start_again();
         eprintln!("round {round}: {:?} done, {:?} failed", of(0), of(1));
     }
