@@ -10,6 +10,7 @@ pub(crate) mod database;
 pub(crate) mod enums;
 mod extension;
 pub(crate) mod index;
+mod kinds;
 pub(crate) mod materialized;
 pub(crate) mod names;
 mod owner;

@@ -5,6 +5,8 @@
 //! What may fail behind another condition is a result of CASE, which is computed for its own rows alone. Where a filter's
 //! conditions cannot fail they stay what they are, since scans, joins and orders are found by them.
 
+mod keys;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -53,11 +55,10 @@ pub(crate) fn guarded(plan: &LogicalPlan) -> Result<Cow<'_, LogicalPlan>> {
             schema.merge(input.schema());
         }
         match plan {
-            // What a scan has was taken from a filter above, and is for finding files and rows. Sorts by CASE with NULL in it
-            // are not found to be there.
-            LogicalPlan::TableScan(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => {
-                Ok(Transformed::no(plan))
-            }
+            // What a scan has was taken from a filter above, and is for finding files and rows.
+            LogicalPlan::TableScan(_) => Ok(Transformed::no(plan)),
+            LogicalPlan::Sort(sort) => keys::sorted(sort),
+            LogicalPlan::Window(window) => keys::windowed(window),
             LogicalPlan::Filter(mut filter) => {
                 let predicate = std::mem::take(&mut filter.predicate);
                 Ok(filtered(predicate, &schema)?.update_data(|predicate| {
@@ -88,12 +89,16 @@ pub(crate) fn guarded(plan: &LogicalPlan) -> Result<Cow<'_, LogicalPlan>> {
     plan.data().map(Cow::Owned)
 }
 
-/// Whether an expression of a node has AND or OR.
+/// Whether an expression of a node has AND or OR, or a comparison that it sorts by.
 fn connects(plan: &LogicalPlan) -> Result<bool> {
+    let sorts = matches!(plan, LogicalPlan::Sort(_) | LogicalPlan::Window(_));
     let mut found = false;
     plan.apply_expressions(|expr| {
         found |= expr.exists(|expr| {
-            Ok(matches!(expr, Expr::BinaryExpr(of) if matches!(of.op, Operator::And | Operator::Or)))
+            Ok(match expr {
+                Expr::BinaryExpr(of) if matches!(of.op, Operator::And | Operator::Or) => true,
+                expr => sorts && keys::compares(expr),
+            })
         })?;
         Ok(match found {
             true => TreeNodeRecursion::Stop,

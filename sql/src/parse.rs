@@ -287,6 +287,8 @@ fn parse_one(
     mut tokens: Vec<TokenWithSpan>,
     database: &str,
 ) -> Result<Parsed, SqlError> {
+    foreign::check_tokens(sql, &tokens)?;
+    foreign::name_operators(&mut tokens);
     join_constants(&mut tokens).map_err(|error| syntax_error(sql, error))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     spell_null_tests(&mut tokens);
@@ -534,8 +536,8 @@ fn parse_statement(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Statement, S
     parser
         .parse_statement()
         .and_then(|statement| expect_end(&parser).map(|()| statement))
-        .and_then(|statement| foreign::refuse(&statement, parser).map(|()| statement))
         .map_err(|error| syntax_error(sql, error))
+        .and_then(|statement| foreign::refuse(sql, &statement, parser).map(|()| statement))
         .map(distinct::associate)
         .and_then(with::unwrapped)
         .and_then(rows::of_sets)

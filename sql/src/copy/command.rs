@@ -1,6 +1,6 @@
 //! COPY as a statement: lines into a transaction, rows into lines.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use bytes::Bytes;
 use datafusion::sql::sqlparser::ast::{self, Statement};
@@ -116,6 +116,12 @@ impl Session {
                 };
                 if let Some(name) = columns.iter().find(|name| generated(name)) {
                     return Err(generated_in_copy(&ddl::fold(name)));
+                }
+                let mut names = columns.iter().map(ddl::fold);
+                let mut seen = HashSet::new();
+                if let Some(twice) = names.find(|name| !seen.insert(name.clone())) {
+                    let message = format!("column \"{twice}\" specified more than once");
+                    return Err(SqlError::new(ErrorKind::DuplicateColumn, message));
                 }
                 let list = if columns.is_empty() && table.has_generated() {
                     let own = table.columns.iter();

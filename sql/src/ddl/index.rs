@@ -12,7 +12,7 @@ use super::constraint::Finish;
 use super::names::{duplicate_relation, free_relation_name, index_name, relation_exists};
 use super::parents::release_key;
 use super::table::generated;
-use super::{DdlPlan, Scope, display, fold, resolve, split, temp};
+use super::{DdlPlan, Scope, display, fold, kinds, resolve, split, temp};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::{identifier, literal_text, parse_expression};
 use crate::provider::USER;
@@ -371,6 +371,9 @@ pub(super) fn drop(
             return Err(required(&index, &table.name));
         }
         let Some((table, index)) = find_index(scope, schema.as_deref(), &index) else {
+            if let Some(error) = kinds::another(scope, schema.as_deref(), &index, "INDEX") {
+                return Err(error);
+            }
             let shown = display(schema.as_deref(), &index);
             let message = format!("index \"{shown}\" does not exist");
             let error = SqlError::new(ErrorKind::UndefinedObject, message);
@@ -462,6 +465,11 @@ pub(super) fn find<'a>(
             ),
         )),
     }
+}
+
+/// Whether an index has this name.
+pub(super) fn exists(scope: Scope<'_>, schema: Option<&str>, name: &str) -> bool {
+    find_index(scope, schema, name).is_some() || find_primary(scope, schema, name).is_some()
 }
 
 fn find_index<'a>(

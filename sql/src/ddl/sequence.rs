@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnType, SequenceDef, TableDef};
 
-use super::{DdlPlan, Scope, display, no_schema, split, truncate_name};
+use super::{DdlPlan, Scope, display, kinds, no_schema, split, truncate_name};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::{SequenceOptions, identifier, literal_text};
 use crate::types;
@@ -268,8 +268,10 @@ pub(super) fn drop(
         let (schema, short) = split(name)?;
         let sequence = match resolve(scope.catalog, scope.search_path, name) {
             Ok(sequence) => sequence,
-            Err(error) if error.kind == ErrorKind::WrongObjectType => return Err(error),
             Err(_) => {
+                if let Some(error) = kinds::another(scope, schema.as_deref(), &short, "SEQUENCE") {
+                    return Err(error);
+                }
                 let error = match &schema {
                     Some(schema) if !scope.catalog.schemas.contains(schema) => no_schema(schema),
                     _ => SqlError::new(

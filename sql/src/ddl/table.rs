@@ -26,7 +26,7 @@ use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
 use super::{index, sequence};
-use super::{materialized, parents, temp, view};
+use super::{kinds, materialized, parents, temp, view};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::SequenceChange;
 use crate::provider::USER;
@@ -183,17 +183,8 @@ pub(super) fn drop(
                 }
                 continue;
             }
-            None if view::find_view(
-                scope.catalog,
-                scope.search_path,
-                schema.as_deref(),
-                &table,
-            )
-            .is_some() =>
-            {
-                let message = format!("\"{table}\" is not a table");
-                return Err(SqlError::new(ErrorKind::WrongObjectType, message)
-                    .hint("Use DROP VIEW to remove a view."));
+            None if let Some(error) = kinds::another(scope, schema.as_deref(), &table, "TABLE") => {
+                return Err(error);
             }
             None => match &schema {
                 Some(schema) if !scope.catalog.schemas.contains(schema) => no_schema(schema),

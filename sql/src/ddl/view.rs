@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{self, CreateView, Ident, ObjectName, Query, TableFactor};
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnType, ViewDef};
 
-use super::{Catalog, DdlPlan, Scope, display, fold, materialized, split, temp};
+use super::{Catalog, DdlPlan, Scope, display, fold, kinds, materialized, split, temp};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::{Walk, WalkMut};
 use crate::parse::{ViewChange, identifier, parse_query, quoted};
@@ -128,16 +128,8 @@ pub(super) fn drop(
                 name: view.name.clone(),
             }),
             None => {
-                let Scope {
-                    catalog,
-                    search_path,
-                } = scope;
-                let table = super::find(catalog, search_path, schema.as_deref(), &name);
-                if let Some(table) = table {
-                    return Err(not_a_view(&name).hint(match table.materialized {
-                        Some(_) => "Use DROP MATERIALIZED VIEW to remove a materialized view.",
-                        None => "Use DROP TABLE to remove a table.",
-                    }));
+                if let Some(error) = kinds::another(scope, schema.as_deref(), &name, "VIEW") {
+                    return Err(error);
                 }
                 let error = no_view(&display(schema.as_deref(), &name));
                 if !if_exists {

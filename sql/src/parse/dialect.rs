@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::{
     Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError,
 };
 
-use super::unicode;
+use super::{keywords, unicode};
 
 /// How deep a statement may be nested. Stack grows as it is needed; this bounds the time.
 const DEPTH_MAX: usize = 128;
@@ -133,9 +133,9 @@ impl dialect::Dialect for Dialect {
         false
     }
 
-    /// ON is reserved: `SELECT 1 ON CONFLICT …`.
     fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser<'_>) -> bool {
-        *keyword != Keyword::ON && POSTGRES.is_column_alias(keyword, parser)
+        let word = format!("{keyword:?}").to_lowercase();
+        !keywords::wants_as(&word) && POSTGRES.is_column_alias(keyword, parser)
     }
 
     fn supports_left_associative_joins_without_parens(&self) -> bool {
@@ -242,7 +242,6 @@ impl dialect::Dialect for Dialect {
         supports_named_fn_args_with_colon_operator
         supports_nested_comments
         supports_notnull_operator
-        supports_numeric_literal_underscores
         supports_select_wildcard_with_alias
         supports_set_names
         supports_string_escape_constant

@@ -13,6 +13,14 @@ pub(super) fn is_reserved(word: &str) -> bool {
     })
 }
 
+/// Whether a word, in small letters, is the name of a column of a result only behind AS.
+pub(super) fn wants_as(word: &str) -> bool {
+    let lines = include_str!("../plan/pg_get_keywords.csv").lines();
+    lines
+        .map(|line| line.split(','))
+        .any(|mut of| of.next() == Some(word) && of.nth(1) == Some("f"))
+}
+
 /// Whether a word in capitals may be the whole name of a type that every database has.
 pub(super) fn begins_type(word: &str) -> bool {
     matches!(

@@ -60,7 +60,7 @@ pub(super) fn parse_maintain(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Ma
 }
 
 fn reindex(parser: &mut Parser<'_>) -> Result<Maintain, ParserError> {
-    take_options(parser);
+    take_options(parser, "REINDEX")?;
     let kinds = [
         ("INDEX", Reindexed::Index),
         ("TABLE", Reindexed::Table),
@@ -106,7 +106,7 @@ fn tables(parser: &mut Parser<'_>) -> Result<Maintain, ParserError> {
         }
     };
     // Options say how much is done, and in which order.
-    if !take_options(parser) {
+    if !take_options(parser, verb)? {
         for option in ["FULL", "FREEZE", "VERBOSE"] {
             takes(parser, &[option]);
         }
@@ -128,12 +128,59 @@ fn tables(parser: &mut Parser<'_>) -> Result<Maintain, ParserError> {
     Ok(Maintain::Tables { verb, tables })
 }
 
-/// Takes options in parentheses.
-fn take_options(parser: &mut Parser<'_>) -> bool {
-    let begins = parser.peek_token().token == Token::LParen;
-    if begins {
-        parser.next_token();
-        while !matches!(parser.next_token().token, Token::RParen | Token::EOF) {}
+/// The options of these statements whose value is a boolean, and others.
+const SWITCHES: [&str; 8] = [
+    "analyze",
+    "concurrently",
+    "disable_page_skipping",
+    "freeze",
+    "full",
+    "process_toast",
+    "skip_locked",
+    "verbose",
+];
+const OTHERS: [&str; 4] = ["index_cleanup", "parallel", "tablespace", "truncate"];
+
+fn has_option(verb: &str, option: &str) -> bool {
+    match verb {
+        "ANALYZE" => matches!(option, "skip_locked" | "verbose"),
+        "REINDEX" => matches!(option, "concurrently" | "tablespace" | "verbose"),
+        _ => {
+            !matches!(option, "concurrently" | "tablespace")
+                && (SWITCHES.contains(&option) || OTHERS.contains(&option))
+        }
     }
-    begins
+}
+
+/// Takes options in parentheses.
+fn take_options(parser: &mut Parser<'_>, verb: &str) -> Result<bool, ParserError> {
+    if !parser.consume_token(&Token::LParen) {
+        return Ok(false);
+    }
+    parser.parse_comma_separated(|parser| {
+        let name = parser.parse_identifier()?;
+        let option = match name.value.to_lowercase() {
+            analyze if analyze == "analyse" => "analyze".to_string(),
+            option => option,
+        };
+        if !has_option(verb, &option) {
+            let message = format!("unrecognized {verb} option \"{option}\"");
+            return Err(ParserError::ParserError(message));
+        }
+        let value = match parser.peek_token_ref().token {
+            Token::Comma | Token::RParen => return Ok(()),
+            _ => parser.next_token().token.to_string(),
+        };
+        let value = value.trim_matches('\'').to_lowercase();
+        let is_boolean = matches!(value.as_str(), "true" | "false" | "on" | "off" | "1" | "0");
+        match is_boolean || !SWITCHES.contains(&option.as_str()) {
+            true => Ok(()),
+            false => {
+                let message = format!("{option} requires a Boolean value");
+                Err(ParserError::ParserError(message))
+            }
+        }
+    })?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(true)
 }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint,
-    LimitClause, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Values, WindowType,
+    self, Assignment, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    JoinConstraint, LimitClause, OnConflictAction, OnInsert, Query, Select, SelectItem, SetExpr,
+    Statement, TableFactor, Values, WindowType,
 };
 
 use super::dialect;
@@ -80,13 +81,15 @@ pub(crate) fn check_statement(statement: &Statement) -> Result<(), SqlError> {
                 }
                 calls.note_values(values, VALUES);
             }
+            if let Some(OnInsert::OnConflict(conflict)) = &insert.on
+                && let OnConflictAction::DoUpdate(update) = &conflict.action
+            {
+                calls.note_update(&update.assignments, &update.selection);
+            }
             &insert.returning
         }
         Statement::Update(update) => {
-            for assignment in &update.assignments {
-                calls.note(&assignment.value, Place::of_one_row("UPDATE"));
-            }
-            calls.note_all(&update.selection, Place::of_one_row("WHERE"));
+            calls.note_update(&update.assignments, &update.selection);
             &update.returning
         }
         Statement::Delete(delete) => {
@@ -174,6 +177,14 @@ impl<'a> Calls<'a> {
         for expr in exprs {
             self.note(expr, place);
         }
+    }
+
+    fn note_update(&mut self, assignments: &[Assignment], selection: &Option<Expr>) {
+        self.note_all(
+            assignments.iter().map(|assignment| &assignment.value),
+            Place::of_one_row("UPDATE"),
+        );
+        self.note_all(selection, Place::of_one_row("WHERE"));
     }
 
     fn note_values(&mut self, values: &Values, place: Place<'a>) {

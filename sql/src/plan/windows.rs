@@ -1,19 +1,26 @@
-//! Calls of aggregates and window functions that PostgreSQL refuses by their form.
+//! Calls that PostgreSQL refuses by their form: of aggregates, of window functions, with what only aggregates take, and of
+//! functions that only DataFusion has.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
+use datafusion::execution::SessionStateDefaults;
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
+    self, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    UnaryOperator, Value,
 };
 
 use super::dialect;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::quoted;
 use crate::parse::walk::WalkMut;
 use crate::system::pg_proc;
 
-/// 42809 for `count()` and for OVER of a function of one row, 22016 for `nth_value` of no row. Calls with another number of
-/// arguments than PostgreSQL knows become calls of a function that is not there, which says so with their types.
+/// 42809 for `count()` and for OVER, DISTINCT and the like of a function of one row, 22016 for `nth_value` of no row. Calls of
+/// DataFusion's own functions and with another number of arguments than PostgreSQL knows become calls of a function that is not
+/// there, which says so with their types.
 pub(super) fn follow_postgres(
     query: &mut ast::Query,
     is_of_one_row: &dyn Fn(&str) -> bool,
@@ -49,7 +56,21 @@ impl ast::VisitorMut for Calls<'_> {
         if let Some(none) = with_wrong_number(call) {
             *expr = none;
         } else if let Expr::Function(call) = expr {
+            disown(&mut call.name);
             read_number(call);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<SqlError> {
+        if let ast::TableFactor::Function { name, .. }
+        | ast::TableFactor::Table {
+            name,
+            args: Some(_),
+            ..
+        } = factor
+        {
+            disown(name);
         }
         ControlFlow::Continue(())
     }
@@ -103,6 +124,55 @@ fn read_number(call: &mut ast::Function) {
     }
 }
 
+/// What stands in a call that only aggregates take.
+fn of_aggregates(call: &ast::Function, list: &ast::FunctionArgumentList) -> Option<&'static str> {
+    let orders =
+        |clause: &FunctionArgumentClause| matches!(clause, FunctionArgumentClause::OrderBy(_));
+    if list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct) {
+        Some("DISTINCT")
+    } else if !call.within_group.is_empty() {
+        Some("WITHIN GROUP")
+    } else if list.clauses.iter().any(orders) {
+        Some("ORDER BY")
+    } else {
+        call.filter.as_ref().map(|_| "FILTER")
+    }
+}
+
+/// Names that DataFusion has for functions and PostgreSQL has not.
+static FOREIGN: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let functions = SessionStateDefaults::default_scalar_functions();
+    let names = functions.iter().flat_map(|function| {
+        let aliases = function.aliases().iter().cloned();
+        aliases.chain([function.name().to_string()])
+    });
+    let is_foreign =
+        |name: &String| pg_proc::functions(name).is_empty() && !SYNTAX.contains(&name.as_str());
+    names.filter(is_foreign).collect()
+});
+
+/// What PostgreSQL's grammar has instead of a function.
+const SYNTAX: [&str; 8] = [
+    "coalesce",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "greatest",
+    "least",
+    "nullif",
+    "row",
+];
+
+/// Names a function that PostgreSQL has not so that it is none.
+fn disown(name: &mut ast::ObjectName) {
+    if let [only] = name.0.as_slice()
+        && let Some(function) = only.as_ident().map(ddl::fold)
+        && FOREIGN.contains(&function)
+    {
+        *name = ast::ObjectName::from(vec![quoted(&format!("{NO_SUCH}{function}"))]);
+    }
+}
+
 impl Calls<'_> {
     fn refused(&self, call: &ast::Function) -> Option<SqlError> {
         let name = ddl::fold(call.name.0.last()?.as_ident()?);
@@ -121,6 +191,13 @@ impl Calls<'_> {
         if is_hypothetical && !list.args.is_empty() && call.within_group.is_empty() {
             return wrong(format!(
                 "WITHIN GROUP is required for ordered-set aggregate {name}"
+            ));
+        }
+        if let Some(said) = of_aggregates(call, list)
+            && pg_proc::functions(&name).iter().any(|of| of.kind == "f")
+        {
+            return wrong(format!(
+                "{said} specified, but {name} is not an aggregate function"
             ));
         }
         call.over.as_ref()?;

@@ -45,7 +45,24 @@ pub(super) fn alter_column(
         );
         SqlError::new(ErrorKind::SyntaxError, message)
     };
+    let identity = || {
+        let message = format!(
+            "column \"{name}\" of relation \"{}\" is an identity column",
+            table.name
+        );
+        SqlError::new(ErrorKind::SyntaxError, message)
+    };
     match operation {
+        AlterColumnOperation::SetDefault { .. } | AlterColumnOperation::DropNotNull
+            if column.identity.is_some() =>
+        {
+            return Err(identity());
+        }
+        AlterColumnOperation::DropDefault if column.identity.is_some() => {
+            return Err(
+                identity().hint("Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead.")
+            );
+        }
         AlterColumnOperation::SetDefault { .. } if column.generated.is_some() => {
             return Err(generated(name));
         }
