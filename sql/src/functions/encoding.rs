@@ -8,6 +8,7 @@ use sha2::Digest;
 use unicode_normalization::UnicodeNormalization;
 
 use super::call::dsl::*;
+use crate::settings::encoding_named;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     f("encode", &[BYTEA, TEXT], T::Text, encode),
@@ -42,6 +43,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let to = encoding(text(args[2]), "destination")?;
         Ok(Datum::Bytea(encoded(&decoded(bytes(args[0]), from)?, to)?))
     }),
+    f("length", &[BYTEA, TEXT], T::Int4, |_, args| {
+        let value = decoded(bytes(args[0]), encoding(text(args[1]), "source")?)?;
+        let count = i32::try_from(value.chars().count());
+        count.map(Datum::Int4).map_err(|_| overflow())
+    }),
+    f("is_normalized", &[TEXT], T::Bool, is_normalized),
+    f("is_normalized", &[TEXT, TEXT], T::Bool, is_normalized),
     f("unistr", &[TEXT], T::Text, unistr),
     f("normalize", &[TEXT], T::Text, normalize),
     f("normalize", &[TEXT, TEXT], T::Text, normalize),
@@ -175,8 +183,7 @@ enum Encoding {
 }
 
 fn encoding(name: &str, role: &str) -> Result<Encoding, SqlError> {
-    let letters = name.chars().filter(|c| c.is_ascii_alphanumeric());
-    match letters.collect::<String>().to_ascii_lowercase().as_str() {
+    match encoding_named(name).as_str() {
         "utf8" | "unicode" => Ok(Encoding::Utf8),
         "latin1" | "iso88591" => Ok(Encoding::Latin1),
         "sqlascii" => Ok(Encoding::Ascii),
@@ -339,6 +346,11 @@ fn unistr(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
         Some(_) => Err(pair()),
         None => string(out),
     }
+}
+
+fn is_normalized(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
+    let same = normalize(env, args)? == Datum::Text(text(args[0]).to_string());
+    Ok(Datum::Bool(same))
 }
 
 fn normalize(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {

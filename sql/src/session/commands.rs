@@ -119,6 +119,10 @@ impl Session {
             ("inet_server_port", port(|ends| ends.server)),
             ("pg_backend_pid", ScalarValue::from(self.login.pid)),
             ("txid_current", ScalarValue::from(self.transaction_number())),
+            (
+                "pg_current_xact_id",
+                ScalarValue::from(self.transaction_number()),
+            ),
             (CHANNELS_ARRAY, text_list(&self.listening)),
             // What waits for slow readers is in the log, which has no end.
             ("pg_notification_queue_usage", ScalarValue::from(0.0_f64)),

@@ -3,6 +3,7 @@
 mod called;
 mod facts;
 mod operators;
+mod privileges;
 mod visible;
 
 use std::collections::BTreeMap;
@@ -372,6 +373,14 @@ fn regclass_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     }
 }
 
+/// The oid that an argument says, or that of the relation which it names; `None` for NULL.
+fn relation(known: &Known, args: &[ScalarValue], at: usize) -> Result<Option<i64>> {
+    Ok(match args.get(at) {
+        Some(ScalarValue::Utf8(_)) => oid(&[regclass_in(known, &args[at..])?], 0),
+        _ => oid(args, at),
+    })
+}
+
 /// The oid of the relation with this name.
 fn relation_named(known: &Known, written: &str) -> Result<ScalarValue> {
     let Some(parts) = qualified(written) else {
@@ -645,7 +654,20 @@ impl ScalarUDFImpl for CatalogFunction {
         Ok(Arc::new(match named {
             Some(of) if self.each => ColumnType::Array(ElementType::Reg(of)).field(name, true),
             Some(of) => ColumnType::Reg(of).field(name, true),
+            _ if name == "current_schemas" => {
+                ColumnType::Array(ElementType::Name).field(name, true)
+            }
             _ if name == "to_regproc" => ColumnType::Regproc.field(name, true),
+            _ if matches!(
+                name,
+                "getdatabaseencoding"
+                    | "pg_client_encoding"
+                    | "pg_encoding_to_char"
+                    | "pg_get_userbyid"
+            ) =>
+            {
+                ColumnType::Name.field(name, true)
+            }
             _ => Field::new(name, self.returns.clone(), true),
         }))
     }

@@ -143,7 +143,7 @@ pub(super) fn timetz(text: &str, style: Style) -> Result<TimeTz, SqlError> {
 
 fn read_clock(ty: ColumnType, text: &str, style: Style) -> Result<(i64, Option<i64>), SqlError> {
     let trimmed = text.trim_matches(is_space);
-    match trimmed.to_ascii_lowercase().as_str() {
+    match bare_word(trimmed).to_ascii_lowercase().as_str() {
         "allballs" => return Ok((0, Some(0))),
         "now" => {
             let now = style.now.micros();
@@ -366,9 +366,14 @@ enum Wrong {
     Zone(String),
 }
 
+/// A word without the signs around it that mean nothing in times: `now()`.
+pub(crate) fn bare_word(text: &str) -> &str {
+    text.trim_matches(|c: char| is_space(c) || matches!(c, '(' | ')' | ',' | '.'))
+}
+
 fn read(ty: ColumnType, text: &str, style: Style) -> Result<Moment, SqlError> {
     let trimmed = text.trim_matches(is_space);
-    match trimmed.to_ascii_lowercase().as_str() {
+    match bare_word(trimmed).to_ascii_lowercase().as_str() {
         "infinity" => return Ok(Moment::Infinity),
         "-infinity" => return Ok(Moment::MinusInfinity),
         "epoch" => {

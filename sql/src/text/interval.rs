@@ -386,15 +386,28 @@ fn read_iso(text: &str) -> Result<Sum, Wrong> {
     if rest.is_empty() {
         return Err(Wrong::Syntax);
     }
+    // Whether a part stands alone after the P or the T, and so may be of the other form.
+    let mut is_first = true;
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix('T') {
-            in_time = true;
+            (in_time, is_first) = (true, true);
             rest = after;
             continue;
         }
-        let end = rest
-            .find(|c: char| c.is_ascii_alphabetic())
-            .ok_or(Wrong::Syntax)?;
+        let letter = rest.find(|c: char| c.is_ascii_alphabetic());
+        let end = letter.unwrap_or(rest.len());
+        if letter.is_none() || rest[end..].starts_with('T') {
+            if !std::mem::take(&mut is_first) {
+                return Err(Wrong::Syntax);
+            }
+            match in_time {
+                true => add_iso_time(&rest[..end], &mut sum)?,
+                false => add_iso_date(&rest[..end], &mut sum)?,
+            }
+            rest = &rest[end..];
+            continue;
+        }
+        is_first = false;
         let number = Number::read(&rest[..end])?;
         match (&rest[end..=end], in_time) {
             ("Y", false) => sum.add_years(number, 1),
@@ -414,6 +427,71 @@ fn read_iso(text: &str) -> Result<Sum, Wrong> {
         sum.micros = -sum.micros;
     }
     Ok(sum)
+}
+
+/// `0001-02-03` or `00010203`, years first: what may be left out is at the end.
+fn add_iso_date(text: &str, sum: &mut Sum) -> Result<(), Wrong> {
+    if let Some([years, months, days]) = pairs(text, [4, 2, 2]) {
+        sum.add_years(Number::read(years)?, 1);
+        sum.add_months(Number::read(months)?);
+        sum.add_days(Number::read(days)?, 1);
+        return Ok(());
+    }
+    let mut parts = signed_parts(text, '-').into_iter();
+    let (years, months, days) = (parts.next(), parts.next(), parts.next());
+    if parts.next().is_some() {
+        return Err(Wrong::Syntax);
+    }
+    sum.add_years(Number::read(years.unwrap_or_default())?, 1);
+    if let Some(months) = months {
+        sum.add_months(Number::read(months)?);
+    }
+    if let Some(days) = days {
+        sum.add_days(Number::read(days)?, 1);
+    }
+    Ok(())
+}
+
+/// `04:05:06` or `040506`, hours first.
+fn add_iso_time(text: &str, sum: &mut Sum) -> Result<(), Wrong> {
+    let compact = pairs(text, [2, 2, 2]).map(Vec::from);
+    let parts = compact.unwrap_or_else(|| text.split(':').collect());
+    if parts.len() > 3 {
+        return Err(Wrong::Syntax);
+    }
+    for (part, unit) in parts.into_iter().zip([HOUR, 60 * SECOND, SECOND]) {
+        sum.add_micros(Number::read(part)?, unit);
+    }
+    Ok(())
+}
+
+/// The parts of a number of as many digits as they have together.
+fn pairs(text: &str, lengths: [usize; 3]) -> Option<[&str; 3]> {
+    let is_compact = text.len() == lengths.iter().sum() && text.bytes().all(|b| b.is_ascii_digit());
+    is_compact.then(|| {
+        let (first, rest) = text.split_at(lengths[0]);
+        let (second, third) = rest.split_at(lengths[1]);
+        [first, second, third]
+    })
+}
+
+/// The parts between separators; a separator before a number is its sign.
+fn signed_parts(text: &str, separator: char) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let from = usize::from(rest.starts_with(['-', '+']));
+        match rest[from..].split_once(separator) {
+            Some((part, after)) => {
+                parts.push(&rest[..from + part.len()]);
+                rest = after;
+            }
+            None => {
+                parts.push(rest);
+                return parts;
+            }
+        }
+    }
 }
 
 /// After EncodeInterval in PostgreSQL's datetime.c.

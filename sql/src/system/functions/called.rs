@@ -1,22 +1,12 @@
 //! The functions that ask the catalog, by name.
 
 use super::*;
+use crate::system::sequence::stands;
 use crate::system::{deparse, pg_proc};
 
 /// What the functions are, by name: what they give, and how.
 pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
     Some(match name {
-        "has_table_privilege"
-        | "has_schema_privilege"
-        | "has_database_privilege"
-        | "has_column_privilege"
-        | "has_any_column_privilege"
-        | "has_sequence_privilege"
-        | "has_function_privilege"
-        | "has_language_privilege"
-        | "has_tablespace_privilege"
-        | "has_type_privilege"
-        | "pg_has_role" => (DataType::Boolean, |_, _| Ok(ScalarValue::from(true))),
         "pg_is_other_temp_schema" => (DataType::Boolean, |known, args| {
             let name = oid(args, 0).and_then(|oid| known.schemas().get(&oid));
             let other = name.is_some_and(|name| {
@@ -199,18 +189,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
             Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))
         }),
-        "current_setting" => (DataType::Utf8, |known, args| {
-            let name = string(args, 0).unwrap_or_default();
-            let mut settings = known.settings.iter();
-            match settings.find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-                Some((_, value)) => Ok(text(value)),
-                None if args.len() > 1 => Ok(ScalarValue::Utf8(None)),
-                None => {
-                    let message = format!("unrecognized configuration parameter \"{name}\"");
-                    Err(error(ErrorKind::UndefinedObject, message))
-                }
-            }
-        }),
+        "current_setting" => (DataType::Utf8, current_setting),
         // Those that the session can carry out are literals by now.
         "set_config" => (DataType::Utf8, |_, _| {
             let message = "set_config() other than in the select list, with constants".to_string();
@@ -363,9 +342,31 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         "pg_size_pretty" => (DataType::Utf8, |_, args| {
             Ok(ScalarValue::Utf8(size_shown(args)?))
         }),
-        "getdatabaseencoding" | "pg_client_encoding" => {
-            (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8")))
-        }
+        "getdatabaseencoding" => (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8"))),
+        "pg_client_encoding" => (DataType::Utf8, |known, _| {
+            current_setting(known, &[text("client_encoding")])
+        }),
+        // By the numbers that PostgreSQL's pg_enc gives to encodings.
+        "pg_encoding_max_length" => (DataType::Int32, |_, args| {
+            Ok(ScalarValue::Int32(oid(args, 0).and_then(|of| match of {
+                0 | 8..=34 => Some(1),
+                2 | 35..=38 | 41 => Some(2),
+                1 | 3 | 5 | 40 => Some(3),
+                4 | 6 | 7 | 39 => Some(4),
+                _ => None,
+            })))
+        }),
+        "pg_sequence_last_value" => (DataType::Int64, |known, args| {
+            let Some(class) = relation(known, args, 0)? else {
+                return Ok(ScalarValue::Int64(None));
+            };
+            let last = known.sequence(class).map(|sequence| {
+                let stands = stands(&known.store, sequence);
+                stands.map_err(|error| DataFusionError::External(Box::new(error)))
+            });
+            let last = last.transpose()?.filter(|stands| stands.called);
+            Ok(ScalarValue::Int64(last.map(|stands| stands.value)))
+        }),
         "pg_char_to_encoding" => (DataType::Int32, |_, args| {
             let utf8 = string(args, 0).is_some_and(|name| {
                 matches!(
@@ -379,6 +380,19 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let item = Arc::new(Field::new("item", DataType::Utf8, true));
             (DataType::List(item), current_schemas)
         }
-        name => return visible::function(name),
+        name => return visible::function(name).or_else(|| privileges::function(name)),
     })
+}
+
+fn current_setting(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
+    let name = string(args, 0).unwrap_or_default();
+    let mut settings = known.settings.iter();
+    match settings.find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+        Some((_, value)) => Ok(text(value)),
+        None if args.len() > 1 => Ok(ScalarValue::Utf8(None)),
+        None => {
+            let message = format!("unrecognized configuration parameter \"{name}\"");
+            Err(error(ErrorKind::UndefinedObject, message))
+        }
+    }
 }

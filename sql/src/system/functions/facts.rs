@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tidelog_storage::Catalog;
 use tidelog_storage::catalog::ColumnOrder;
+use tidelog_storage::{Catalog, SequenceDef};
 
 use super::{Session, visible};
 use crate::parse::identifier;
@@ -115,6 +115,25 @@ impl Facts {
     pub(super) fn tables(&self) -> &BTreeSet<i64> {
         let tables = self.catalog.tables.values();
         (self.tables).get_or_init(|| tables.map(|table| table_oid(table)).collect())
+    }
+
+    /// The names of a table's or view's columns; `None` for what is neither.
+    pub(super) fn columns_of(&self, class: i64) -> Option<Vec<&str>> {
+        let mut tables = self.catalog.tables.values();
+        let mut views = self.catalog.views.values();
+        let table = tables.find(|table| table_oid(table) == class);
+        let table = table.map(|of| of.columns.iter().map(|column| &*column.name).collect());
+        table.or_else(|| {
+            let view = views.find(|view| views::view_oid(view) == class)?;
+            Some(view.columns.iter().map(|(name, _)| &**name).collect())
+        })
+    }
+
+    /// The sequence with this oid.
+    pub(super) fn sequence(&self, class: i64) -> Option<&SequenceDef> {
+        let mut sequences = self.catalog.sequences.values();
+        let found = sequences.find(|of| system::object_oid(of.id) == class);
+        found.map(|of| &**of)
     }
 
     pub(super) fn indexes(&self) -> &Indexes {

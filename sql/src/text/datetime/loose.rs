@@ -67,6 +67,17 @@ struct Parts {
     bc: bool,
 }
 
+impl Parts {
+    fn has_date(&self) -> bool {
+        self.month.is_some() && self.day.is_some() && self.year.is_some()
+    }
+
+    /// Whether a zone may follow.
+    fn may_have_zone(&self) -> bool {
+        self.micros.is_some() || self.has_date() || self.number.is_some()
+    }
+}
+
 pub(super) fn read(text: &str) -> Result<Moment, Wrong> {
     let mut parts = Parts::default();
     let mut cursor = Cursor(text);
@@ -77,7 +88,7 @@ pub(super) fn read(text: &str) -> Result<Moment, Wrong> {
         };
         match first {
             b'0'..=b'9' => number(&mut cursor, &mut parts)?,
-            b'+' | b'-' if parts.offset.is_none() && parts.micros.is_some() => {
+            b'+' | b'-' if parts.offset.is_none() && parts.may_have_zone() => {
                 parts.offset = Some(read_offset(&mut cursor)?);
             }
             byte if byte.is_ascii_alphabetic() => word(&mut cursor, &mut parts)?,
@@ -118,9 +129,8 @@ fn number(cursor: &mut Cursor<'_>, parts: &mut Parts) -> Result<(), Wrong> {
         }
         _ => {}
     }
-    let has_date = parts.month.is_some() && parts.day.is_some() && parts.year.is_some();
     match digits.len() {
-        4 | 6 if has_date && parts.micros.is_none() => {
+        4 | 6 if parts.has_date() && parts.micros.is_none() => {
             cursor.0 = rest;
             time(cursor, parts)
         }
@@ -177,7 +187,7 @@ fn date_of(date: &str, separator: char, parts: &mut Parts) -> Result<(), Wrong> 
         return Err(Wrong::Syntax);
     }
     // A year and the number of a day in it.
-    if let ([year, day], '.') = (fields.as_slice(), separator)
+    if let ([year, day], '.' | '-') = (fields.as_slice(), separator)
         && year.len() >= 4
         && day.len() == 3
     {
@@ -256,7 +266,7 @@ fn word(cursor: &mut Cursor<'_>, parts: &mut Parts) -> Result<(), Wrong> {
     let name = cursor
         .take(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+'));
     match Zone::named(name) {
-        Some(zone) if parts.zone.is_none() && parts.offset.is_none() && parts.micros.is_some() => {
+        Some(zone) if parts.zone.is_none() && parts.offset.is_none() && parts.may_have_zone() => {
             parts.zone = Some(zone);
             Ok(())
         }

@@ -1,0 +1,185 @@
+//! `has_table_privilege` and its like. Nothing is granted or revoked, so the answer is yes; what they name must be there.
+
+use super::*;
+use crate::error::ErrorKind::{
+    InvalidParameterValue, InvalidSchemaName, UndefinedColumn, UndefinedObject, WrongObjectType,
+};
+
+const LANGUAGES: [&str; 3] = ["internal", "c", "sql"];
+const TABLESPACES: [&str; 2] = ["pg_default", "pg_global"];
+
+/// The function of this name, if it asks for a privilege.
+pub(super) fn function(name: &str) -> Option<(DataType, Call)> {
+    let call: Call = match name {
+        "has_table_privilege" => |known, args| asked(known, args, 1, &OF_TABLES, relation),
+        "has_any_column_privilege" => |known, args| asked(known, args, 1, &OF_COLUMNS, relation),
+        "has_column_privilege" => |known, args| asked(known, args, 2, &OF_COLUMNS, column),
+        "has_sequence_privilege" => {
+            let of = &["USAGE", "SELECT", "UPDATE"];
+            |known, args| asked(known, args, 1, of, sequence)
+        }
+        "has_schema_privilege" => |known, args| asked(known, args, 1, &["CREATE", "USAGE"], schema),
+        "has_database_privilege" => {
+            let of = &["CREATE", "TEMPORARY", "TEMP", "CONNECT"];
+            |known, args| asked(known, args, 1, of, database)
+        }
+        "has_function_privilege" => |known, args| {
+            asked(known, args, 1, &["EXECUTE"], |known, args, at| {
+                let found = || regprocedure_in(known, &args[at..]);
+                by_name(args, at, found)
+            })
+        },
+        "has_type_privilege" => |known, args| {
+            asked(known, args, 1, &["USAGE"], |known, args, at| {
+                by_name(args, at, || regtype_in(known, &args[at..]))
+            })
+        },
+        "has_language_privilege" => |known, args| {
+            asked(known, args, 1, &["USAGE"], |_, args, at| {
+                one_of(&LANGUAGES, "language", args, at)
+            })
+        },
+        "has_tablespace_privilege" => |known, args| {
+            asked(known, args, 1, &["CREATE"], |_, args, at| {
+                one_of(&TABLESPACES, "tablespace", args, at)
+            })
+        },
+        "pg_has_role" => |known, args| asked(known, args, 1, &["USAGE", "MEMBER", "SET"], role),
+        _ => return None,
+    };
+    Some((DataType::Boolean, call))
+}
+
+const OF_TABLES: [&str; 8] = [
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "TRUNCATE",
+    "REFERENCES",
+    "TRIGGER",
+    "RULE",
+];
+const OF_COLUMNS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
+
+/// Looks up the object that the argument at a place names; `None` where there is none of its oid.
+type Find = fn(&Known, &[ScalarValue], usize) -> Result<Option<i64>>;
+
+/// Yes, where the role is there that may come first, then the object, named by some arguments, and then the privilege.
+fn asked(
+    known: &Known,
+    args: &[ScalarValue],
+    named_by: usize,
+    privileges: &[&str],
+    find: Find,
+) -> Result<ScalarValue> {
+    if args.iter().any(ScalarValue::is_null) {
+        return Ok(ScalarValue::Boolean(None));
+    }
+    let at = args.len().saturating_sub(named_by + 1);
+    if at > 0 && string(args, 0).as_deref() != Some("public") {
+        role(known, args, 0)?;
+    }
+    let found = find(known, args, at)?;
+    for privilege in string(args, at + named_by).unwrap_or_default().split(',') {
+        let privilege = privilege.trim();
+        let folded = privilege.to_ascii_uppercase();
+        let bare = [" WITH GRANT OPTION", " WITH ADMIN OPTION"]
+            .iter()
+            .find_map(|option| folded.strip_suffix(option));
+        if !privileges.contains(&bare.unwrap_or(&folded)) {
+            let message = format!("unrecognized privilege type: \"{privilege}\"");
+            return Err(error(InvalidParameterValue, message));
+        }
+    }
+    Ok(ScalarValue::Boolean(found.map(|_| true)))
+}
+
+/// The oid that an argument is, or what is found by the name that it is.
+fn by_name(
+    args: &[ScalarValue],
+    at: usize,
+    found: impl FnOnce() -> Result<ScalarValue>,
+) -> Result<Option<i64>> {
+    match args.get(at) {
+        Some(ScalarValue::Utf8(_)) => Ok(oid(&[found()?], 0)),
+        _ => Ok(oid(args, at)),
+    }
+}
+
+fn role(known: &Known, args: &[ScalarValue], at: usize) -> Result<Option<i64>> {
+    exact(known.roles(), args, at, "role", UndefinedObject)
+}
+
+fn schema(known: &Known, args: &[ScalarValue], at: usize) -> Result<Option<i64>> {
+    exact(known.schemas(), args, at, "schema", InvalidSchemaName)
+}
+
+/// The object of a name that is taken as it is.
+fn exact(
+    names: &BTreeMap<i64, String>,
+    args: &[ScalarValue],
+    at: usize,
+    what: &str,
+    kind: ErrorKind,
+) -> Result<Option<i64>> {
+    by_name(args, at, || {
+        let wanted = string(args, at).unwrap_or_default();
+        match names.iter().find(|(_, name)| **name == wanted) {
+            Some((oid, _)) => Ok(ScalarValue::Int64(Some(*oid))),
+            None => Err(error(kind, format!("{what} \"{wanted}\" does not exist"))),
+        }
+    })
+}
+
+fn one_of(names: &[&str], what: &str, args: &[ScalarValue], at: usize) -> Result<Option<i64>> {
+    by_name(args, at, || {
+        let wanted = string(args, at).unwrap_or_default();
+        match names.contains(&wanted.as_str()) {
+            true => Ok(ScalarValue::Int64(Some(0))),
+            false => {
+                let message = format!("{what} \"{wanted}\" does not exist");
+                Err(error(UndefinedObject, message))
+            }
+        }
+    })
+}
+
+fn database(known: &Known, args: &[ScalarValue], at: usize) -> Result<Option<i64>> {
+    by_name(args, at, || {
+        let catalog = known.store.catalog();
+        let found = ddl::database::find(&catalog, &string(args, at).unwrap_or_default());
+        let found = found.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(ScalarValue::Int64(Some(found.id.oid().into())))
+    })
+}
+
+fn sequence(known: &Known, args: &[ScalarValue], at: usize) -> Result<Option<i64>> {
+    let class = relation(known, args, at)?;
+    if let Some((_, name)) = class.and_then(|class| known.classes().get(&class))
+        && class.is_some_and(|class| known.sequence(class).is_none())
+    {
+        return Err(error(
+            WrongObjectType,
+            format!("\"{name}\" is not a sequence"),
+        ));
+    }
+    Ok(class)
+}
+
+/// A relation and a column in it, by its name or number.
+fn column(known: &Known, args: &[ScalarValue], at: usize) -> Result<Option<i64>> {
+    let Some(class) = relation(known, args, at)? else {
+        return Ok(None);
+    };
+    if let (Some(ScalarValue::Utf8(_)), Some(columns)) = (args.get(at + 1), known.columns_of(class))
+    {
+        let wanted = string(args, at + 1).unwrap_or_default();
+        if !columns.contains(&wanted.as_str()) {
+            let table = known.classes().get(&class).map_or("", |(_, name)| name);
+            let message = format!("column \"{wanted}\" of relation \"{table}\" does not exist");
+            return Err(error(UndefinedColumn, message));
+        }
+    }
+    Ok(Some(class))
+}
