@@ -145,10 +145,9 @@ impl Planner<'_> {
     /// first of its places wants.
     pub(crate) fn query(
         &self,
-        mut query: ast::Query,
+        query: ast::Query,
         parameters: &[Option<ColumnType>],
     ) -> std::result::Result<LogicalPlan, SqlError> {
-        set_operations::keep_scales(&mut query);
         let query = match set_operations::lists_modified_types(&query) {
             true => set_operations::values_as_unions(&query).unwrap_or(query),
             false => query,

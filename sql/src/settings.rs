@@ -635,12 +635,7 @@ fn checked(name: &'static str, value: &str) -> Result<String, SqlError> {
         "search_path" if names(value, ',').is_none() => {
             Err(invalid_value(name, value).detail("List syntax is invalid."))
         }
-        "client_encoding" => match encoding_named(value).as_str() {
-            "utf8" | "unicode" => Ok("UTF8".to_string()),
-            // Whatever the bytes mean to the client, they are the server's.
-            "sqlascii" => Ok("SQL_ASCII".to_string()),
-            _ => refuse(),
-        },
+        "client_encoding" if one_of(&["UTF8", "UTF-8", "unicode"]) => Ok("UTF8".to_string()),
         "DateStyle" if value.to_ascii_uppercase().starts_with("ISO") => Ok("ISO, MDY".to_string()),
         "standard_conforming_strings" if one_of(&["on", "true", "1", "yes"]) => {
             Ok("on".to_string())
@@ -672,7 +667,8 @@ fn checked(name: &'static str, value: &str) -> Result<String, SqlError> {
                     .hint("Available values: local, remote_write, remote_apply, on, off.")),
             },
         },
-        "DateStyle"
+        "client_encoding"
+        | "DateStyle"
         | "standard_conforming_strings"
         | "transform_null_equals"
         | "transaction_isolation"
@@ -681,12 +677,6 @@ fn checked(name: &'static str, value: &str) -> Result<String, SqlError> {
         // says: what is left is taken, and changes nothing.
         _ => of_kind(name, value),
     }
-}
-
-/// The name of an encoding as PostgreSQL looks it up: letters and digits alone, without case.
-pub(crate) fn encoding_named(name: &str) -> String {
-    let letters = name.chars().filter(char::is_ascii_alphanumeric);
-    letters.collect::<String>().to_ascii_lowercase()
 }
 
 fn invalid_value(name: &str, value: &str) -> SqlError {

@@ -8,7 +8,6 @@ use sha2::Digest;
 use unicode_normalization::UnicodeNormalization;
 
 use super::call::dsl::*;
-use crate::settings::encoding_named;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     f("encode", &[BYTEA, TEXT], T::Text, encode),
@@ -183,7 +182,8 @@ enum Encoding {
 }
 
 fn encoding(name: &str, role: &str) -> Result<Encoding, SqlError> {
-    match encoding_named(name).as_str() {
+    let letters = name.chars().filter(|c| c.is_ascii_alphanumeric());
+    match letters.collect::<String>().to_ascii_lowercase().as_str() {
         "utf8" | "unicode" => Ok(Encoding::Utf8),
         "latin1" | "iso88591" => Ok(Encoding::Latin1),
         "sqlascii" => Ok(Encoding::Ascii),

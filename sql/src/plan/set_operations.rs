@@ -15,8 +15,8 @@ use datafusion::logical_expr::{
     Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Projection, Union, lit,
 };
 use datafusion::sql::sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, Ident, ObjectName, Parens, Query, SelectItem, SetExpr,
-    SetOperator, SetQuantifier, TableFactor, Value,
+    self, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, SelectItem, SetExpr, SetOperator,
+    SetQuantifier, TableFactor,
 };
 
 use super::operators::external;
@@ -117,84 +117,6 @@ pub(super) fn lists_modified_types(query: &Query) -> bool {
         }
     }
     query.walk(&mut Modified).is_break()
-}
-
-/// Writes the numbers in a column of VALUES as numerics without a precision where they have different scales: each keeps its own,
-/// and DataFusion would give them one.
-pub(super) fn keep_scales(query: &mut Query) {
-    struct Scales;
-    impl ast::VisitorMut for Scales {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-            of_body(&mut query.body);
-            ControlFlow::Continue(())
-        }
-    }
-    fn of_body(body: &mut SetExpr) {
-        match body {
-            SetExpr::SetOperation { left, right, .. } => {
-                of_body(left);
-                of_body(right);
-            }
-            SetExpr::Values(list) => {
-                let width = list.rows.first().map_or(0, |row| row.content.len());
-                if list.rows.iter().all(|row| row.content.len() == width) {
-                    (0..width).for_each(|at| of_column(&mut list.rows, at));
-                }
-            }
-            _ => {}
-        }
-    }
-    fn of_column(rows: &mut [Parens<Vec<ast::Expr>>], at: usize) {
-        let cells = || rows.iter().map(|row| &row.content[at]);
-        let mut scales = cells().map(scale);
-        let first = scales.next();
-        let varies = scales.any(|scale| Some(scale) != first);
-        if varies && cells().any(|cell| scale(cell).is_some()) && cells().all(is_of_literals) {
-            for row in rows {
-                let cell = std::mem::replace(&mut row.content[at], ast::Expr::value(Value::Null));
-                row.content[at] = ast::Expr::Cast {
-                    kind: ast::CastKind::Cast,
-                    expr: Box::new(cell),
-                    data_type: ast::DataType::Numeric(ast::ExactNumberInfo::None),
-                    array: false,
-                    format: None,
-                };
-            }
-        }
-    }
-    let _ = query.walk_mut(&mut Scales);
-}
-
-/// The scale of a literal of a numeric; `None` for what is none.
-fn scale(expr: &ast::Expr) -> Option<usize> {
-    match expr {
-        ast::Expr::Nested(inner) | ast::Expr::UnaryOp { expr: inner, .. } => scale(inner),
-        ast::Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) => digits.split_once('.').map(|(_, behind)| behind.len()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Whether an expression is a literal or arithmetic of such.
-fn is_of_literals(expr: &ast::Expr) -> bool {
-    use ast::BinaryOperator::{Minus, Multiply, Plus};
-    match expr {
-        ast::Expr::Nested(inner) | ast::Expr::UnaryOp { expr: inner, .. } => is_of_literals(inner),
-        ast::Expr::BinaryOp {
-            left,
-            op: Plus | Minus | Multiply,
-            right,
-        } => is_of_literals(left) && is_of_literals(right),
-        ast::Expr::Value(value) => matches!(
-            value.value,
-            Value::Number(..) | Value::SingleQuotedString(_) | Value::Null
-        ),
-        _ => false,
-    }
 }
 
 /// More rows of VALUES than these do not become a UNION.

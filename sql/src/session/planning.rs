@@ -42,9 +42,8 @@ use crate::turns::aside;
 use crate::volatile;
 
 /// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 13] = [
+const SESSION_NAMES: [&str; 12] = [
     STATEMENT_TIMESTAMP,
-    "pg_client_encoding",
     "pg_current_xact_id",
     "txid_current",
     "current_setting",

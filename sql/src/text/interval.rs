@@ -467,7 +467,8 @@ fn add_iso_time(text: &str, sum: &mut Sum) -> Result<(), Wrong> {
 
 /// The parts of a number of as many digits as they have together.
 fn pairs(text: &str, lengths: [usize; 3]) -> Option<[&str; 3]> {
-    let is_compact = text.len() == lengths.iter().sum() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_compact =
+        text.len() == lengths.iter().sum::<usize>() && text.bytes().all(|b| b.is_ascii_digit());
     is_compact.then(|| {
         let (first, rest) = text.split_at(lengths[0]);
         let (second, third) = rest.split_at(lengths[1]);

@@ -189,7 +189,18 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
             Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))
         }),
-        "current_setting" => (DataType::Utf8, current_setting),
+        "current_setting" => (DataType::Utf8, |known, args| {
+            let name = string(args, 0).unwrap_or_default();
+            let mut settings = known.settings.iter();
+            match settings.find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                Some((_, value)) => Ok(text(value)),
+                None if args.len() > 1 => Ok(ScalarValue::Utf8(None)),
+                None => {
+                    let message = format!("unrecognized configuration parameter \"{name}\"");
+                    Err(error(ErrorKind::UndefinedObject, message))
+                }
+            }
+        }),
         // Those that the session can carry out are literals by now.
         "set_config" => (DataType::Utf8, |_, _| {
             let message = "set_config() other than in the select list, with constants".to_string();
@@ -342,10 +353,9 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         "pg_size_pretty" => (DataType::Utf8, |_, args| {
             Ok(ScalarValue::Utf8(size_shown(args)?))
         }),
-        "getdatabaseencoding" => (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8"))),
-        "pg_client_encoding" => (DataType::Utf8, |known, _| {
-            current_setting(known, &[text("client_encoding")])
-        }),
+        "getdatabaseencoding" | "pg_client_encoding" => {
+            (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8")))
+        }
         // By the numbers that PostgreSQL's pg_enc gives to encodings.
         "pg_encoding_max_length" => (DataType::Int32, |_, args| {
             Ok(ScalarValue::Int32(oid(args, 0).and_then(|of| match of {
@@ -382,17 +392,4 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         }
         name => return visible::function(name).or_else(|| privileges::function(name)),
     })
-}
-
-fn current_setting(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
-    let name = string(args, 0).unwrap_or_default();
-    let mut settings = known.settings.iter();
-    match settings.find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-        Some((_, value)) => Ok(text(value)),
-        None if args.len() > 1 => Ok(ScalarValue::Utf8(None)),
-        None => {
-            let message = format!("unrecognized configuration parameter \"{name}\"");
-            Err(error(ErrorKind::UndefinedObject, message))
-        }
-    }
 }

@@ -14,15 +14,9 @@ pub(super) fn function(name: &str) -> Option<(DataType, Call)> {
         "has_table_privilege" => |known, args| asked(known, args, 1, &OF_TABLES, relation),
         "has_any_column_privilege" => |known, args| asked(known, args, 1, &OF_COLUMNS, relation),
         "has_column_privilege" => |known, args| asked(known, args, 2, &OF_COLUMNS, column),
-        "has_sequence_privilege" => {
-            let of = &["USAGE", "SELECT", "UPDATE"];
-            |known, args| asked(known, args, 1, of, sequence)
-        }
+        "has_sequence_privilege" => |known, args| asked(known, args, 1, &OF_SEQUENCES, sequence),
         "has_schema_privilege" => |known, args| asked(known, args, 1, &["CREATE", "USAGE"], schema),
-        "has_database_privilege" => {
-            let of = &["CREATE", "TEMPORARY", "TEMP", "CONNECT"];
-            |known, args| asked(known, args, 1, of, database)
-        }
+        "has_database_privilege" => |known, args| asked(known, args, 1, &OF_DATABASES, database),
         "has_function_privilege" => |known, args| {
             asked(known, args, 1, &["EXECUTE"], |known, args, at| {
                 let found = || regprocedure_in(known, &args[at..]);
@@ -44,7 +38,7 @@ pub(super) fn function(name: &str) -> Option<(DataType, Call)> {
                 one_of(&TABLESPACES, "tablespace", args, at)
             })
         },
-        "pg_has_role" => |known, args| asked(known, args, 1, &["USAGE", "MEMBER", "SET"], role),
+        "pg_has_role" => |known, args| asked(known, args, 1, &OF_ROLES, role),
         _ => return None,
     };
     Some((DataType::Boolean, call))
@@ -60,6 +54,9 @@ const OF_TABLES: [&str; 8] = [
     "TRIGGER",
     "RULE",
 ];
+const OF_SEQUENCES: [&str; 3] = ["USAGE", "SELECT", "UPDATE"];
+const OF_DATABASES: [&str; 4] = ["CREATE", "TEMPORARY", "TEMP", "CONNECT"];
+const OF_ROLES: [&str; 2] = ["USAGE", "MEMBER"];
 const OF_COLUMNS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
 
 /// Looks up the object that the argument at a place names; `None` where there is none of its oid.
@@ -77,22 +74,27 @@ fn asked(
         return Ok(ScalarValue::Boolean(None));
     }
     let at = args.len().saturating_sub(named_by + 1);
-    if at > 0 && string(args, 0).as_deref() != Some("public") {
+    let may_be_public = *privileges != OF_ROLES;
+    if at > 0 && !(may_be_public && string(args, 0).as_deref() == Some("public")) {
         role(known, args, 0)?;
     }
     let found = find(known, args, at)?;
+    let mut is_held = false;
     for privilege in string(args, at + named_by).unwrap_or_default().split(',') {
         let privilege = privilege.trim();
         let folded = privilege.to_ascii_uppercase();
-        let bare = [" WITH GRANT OPTION", " WITH ADMIN OPTION"]
-            .iter()
-            .find_map(|option| folded.strip_suffix(option));
-        if !privileges.contains(&bare.unwrap_or(&folded)) {
+        let admin = folded.strip_suffix(" WITH ADMIN OPTION");
+        let admin = admin.filter(|_| *privileges == OF_ROLES);
+        let bare = admin.or_else(|| folded.strip_suffix(" WITH GRANT OPTION"));
+        let bare = bare.unwrap_or(&folded);
+        if !privileges.contains(&bare) {
             let message = format!("unrecognized privilege type: \"{privilege}\"");
             return Err(error(InvalidParameterValue, message));
         }
+        // That of rules is known, and nobody has it any more.
+        is_held |= bare != "RULE";
     }
-    Ok(ScalarValue::Boolean(found.map(|_| true)))
+    Ok(ScalarValue::Boolean(found.map(|_| is_held)))
 }
 
 /// The oid that an argument is, or what is found by the name that it is.
