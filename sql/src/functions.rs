@@ -193,6 +193,8 @@ impl ScalarUDFImpl for Constant {
             "inet_client_addr" | "inet_server_addr" => {
                 ColumnType::Printed(PrintedType::Inet).field(&self.name, true)
             }
+            "current_user" | "current_role" | "user" | "session_user" | "current_database"
+            | "current_catalog" | "current_schema" => ColumnType::Name.field(&self.name, true),
             name => Field::new(name, self.value.data_type(), true),
         }))
     }

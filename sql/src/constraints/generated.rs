@@ -21,7 +21,7 @@ use crate::provider::Scope;
 use crate::row::{assign, check_not_null};
 use crate::session::RETRIES_MAX;
 use crate::system::pg_proc::{self, Function};
-use crate::text::Style;
+use crate::text::{Style, datetime};
 use crate::types;
 
 /// Where an expression stands that must be immutable.
@@ -391,7 +391,7 @@ pub(crate) fn is_untyped(expr: &Expr) -> bool {
 
 /// Whether a literal of a time stands for the time when it is read.
 fn names_a_moment(text: &str) -> bool {
-    let word = text.trim().to_ascii_lowercase();
+    let word = datetime::bare_word(text).to_ascii_lowercase();
     ["now", "today", "tomorrow", "yesterday"].contains(&word.as_str())
 }
 

@@ -31,17 +31,30 @@ pub(super) const FUNCTIONS: &[Function] = &[
         digest::<sha2::Sha512>(args)
     }),
     f("convert_from", &[BYTEA, TEXT], T::Text, |_, args| {
-        string(decoded(bytes(args[0]), encoding(text(args[1]), "source")?)?)
+        string(decoded(
+            bytes(args[0]),
+            encoding(text(args[1]), "invalid source encoding name")?,
+        )?)
     }),
     f("convert_to", &[TEXT, TEXT], T::Bytea, |_, args| {
-        let to = encoding(text(args[1]), "destination")?;
+        let to = encoding(text(args[1]), "invalid destination encoding name")?;
         Ok(Datum::Bytea(encoded(text(args[0]), to)?))
     }),
     f("convert", &[BYTEA, TEXT, TEXT], T::Bytea, |_, args| {
-        let from = encoding(text(args[1]), "source")?;
-        let to = encoding(text(args[2]), "destination")?;
+        let from = encoding(text(args[1]), "invalid source encoding name")?;
+        let to = encoding(text(args[2]), "invalid destination encoding name")?;
         Ok(Datum::Bytea(encoded(&decoded(bytes(args[0]), from)?, to)?))
     }),
+    f("length", &[BYTEA, TEXT], T::Int4, |_, args| {
+        let value = decoded(
+            bytes(args[0]),
+            encoding(text(args[1]), "invalid encoding name")?,
+        )?;
+        let count = i32::try_from(value.chars().count());
+        count.map(Datum::Int4).map_err(|_| overflow())
+    }),
+    f("is_normalized", &[TEXT], T::Bool, is_normalized),
+    f("is_normalized", &[TEXT, TEXT], T::Bool, is_normalized),
     f("unistr", &[TEXT], T::Text, unistr),
     f("normalize", &[TEXT], T::Text, normalize),
     f("normalize", &[TEXT, TEXT], T::Text, normalize),
@@ -174,7 +187,7 @@ enum Encoding {
     Ascii,
 }
 
-fn encoding(name: &str, role: &str) -> Result<Encoding, SqlError> {
+fn encoding(name: &str, complaint: &str) -> Result<Encoding, SqlError> {
     let letters = name.chars().filter(|c| c.is_ascii_alphanumeric());
     match letters.collect::<String>().to_ascii_lowercase().as_str() {
         "utf8" | "unicode" => Ok(Encoding::Utf8),
@@ -183,7 +196,7 @@ fn encoding(name: &str, role: &str) -> Result<Encoding, SqlError> {
         known if OTHER_ENCODINGS.contains(&known) => {
             Err(SqlError::unsupported(format!("encoding \"{name}\"")))
         }
-        _ => Err(refused(format!("invalid {role} encoding name \"{name}\""))),
+        _ => Err(refused(format!("{complaint} \"{name}\""))),
     }
 }
 
@@ -339,6 +352,11 @@ fn unistr(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
         Some(_) => Err(pair()),
         None => string(out),
     }
+}
+
+fn is_normalized(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
+    let same = normalize(env, args)? == Datum::Text(text(args[0]).to_string());
+    Ok(Datum::Bool(same))
 }
 
 fn normalize(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 use super::call;
 use crate::error::SqlError;
 
-const NAMES: [&str; 43] = [
+const NAMES: [&str; 49] = [
     // In a select list, where each row is a record.
     "json_each",
     "json_each_text",
@@ -26,6 +26,12 @@ const NAMES: [&str; 43] = [
     "jsonb_populate_recordset",
     "jsonb_to_record",
     "jsonb_to_recordset",
+    "pg_sequence_parameters",
+    "pg_column_size",
+    "pg_collation_for",
+    "current_query",
+    "txid_current_if_assigned",
+    "pg_current_xact_id",
     "array_to_tsvector",
     "jsonb_to_tsvector",
     "json_to_tsvector",

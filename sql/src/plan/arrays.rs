@@ -26,8 +26,8 @@ use super::calls::{self, cast};
 use super::comparable::{check_operator, check_types, class, given, no_operator};
 use super::numerics;
 use super::operators::{
-    external, is_null, is_open, known_type, literal_of, null, plain_type, type_of, type_pair,
-    type_parameter, written_type,
+    as_written, external, is_null, is_open, known_type, literal_of, null, plain_type, type_of,
+    type_pair, type_parameter, written_type,
 };
 use super::order::{has_own_order, looks_vary, sorted_by};
 use super::reg::is_named;
@@ -675,7 +675,8 @@ pub(super) fn quantified(
     }
     let (left, right) = match (known_type(&left, schema), known_type(&right, schema)) {
         (Some(ty), None) if is_open(&right) => {
-            let ty = plain_type(ty);
+            let left = as_written(left);
+            let ty = written_type(&left, schema).map_or(ty, plain_type);
             let array = ty.array().unwrap_or(ty);
             (
                 left,

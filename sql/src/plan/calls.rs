@@ -17,8 +17,8 @@ use tidelog_storage::{ColumnType, ElementType};
 use super::comparable::{check_of_many_rows, check_operator, class};
 use super::groups::of_outer_query;
 use super::operators::{
-    PostgresOperators, condition, external, is_null, is_open, known_type, literal_of,
-    parameter_beside, plain_type, type_literal, type_of, type_parameter, written_type,
+    PostgresOperators, arguments_as_written, condition, external, is_null, is_open, known_type,
+    literal_of, parameter_beside, plain_type, type_literal, type_of, type_parameter, written_type,
 };
 use super::order::{has_own_order, looks_vary, sorted, sorted_by, unsigned_zero};
 use super::reg::is_named;
@@ -597,6 +597,7 @@ pub(super) fn aggregate(
     {
         call = extreme(call, ty)?;
     }
+    arguments_as_written(&mut call);
     // Continuous percentiles and all fractions are floats.
     let floats = match call.func.name() {
         "percentile_cont" => 0..2,

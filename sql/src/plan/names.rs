@@ -518,6 +518,10 @@ pub(super) fn typed(expr: Expr) -> Expr {
                 sign = if sign.is_empty() { "-" } else { "" };
                 inner
             }
+            Expr::UnaryOp {
+                op: ast::UnaryOperator::Plus,
+                expr: inner,
+            } => inner,
             _ => break,
         };
     }

@@ -18,8 +18,9 @@ use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, ElementType};
 
 pub(super) use literals::{
-    beside_modified, beside_number, int4, is_null, is_open, literal_of, null, parameter_beside,
-    small_literal, text_parameter, type_arguments, type_literal, type_parameter, unmodified,
+    arguments_as_written, as_written, beside_modified, beside_number, int4, is_null, is_open,
+    literal_of, null, parameter_beside, small_literal, text_parameter, type_arguments,
+    type_literal, type_parameter, unmodified,
 };
 use literals::{is_bare_string, is_integer_literal};
 
@@ -81,6 +82,11 @@ impl ExprPlanner for PostgresOperators {
         let compares = matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq);
         let calculates = matches!(op, Plus | Minus | Multiply | Divide | Modulo);
         let (left, right) = if matches!(op, And | Or) {
+            for operand in [&left, &right] {
+                if small_literal(operand).is_some() {
+                    calls::check_condition(&op.to_string(), operand, schema)?;
+                }
+            }
             let bool = |expr| type_parameter(expr, ColumnType::Bool);
             (bool(left), bool(right))
         } else if compares || calculates {
@@ -559,7 +565,7 @@ fn signed(name: &str, value: Expr, schema: &DFSchema, style: Style) -> Result<Tr
         return Err(undefined_operator(message));
     }
     Ok(Transformed::yes(match ty {
-        _ if !is_negative => value,
+        _ if !is_negative => as_written(value),
         Some(ColumnType::Numeric(None)) => numerics::function("-", vec![value], schema, style)?,
         Some(ColumnType::Interval(_)) => {
             functions::json::call(functions::time::negate(), vec![value])
@@ -591,6 +597,8 @@ pub(super) fn type_pair(
         (None, Some(r)) if is_null(&left) => (null(ColumnType::Int4)?, int4(r)),
         (Some(l), None) if is_small_int(&right, schema) => (int4(l), right),
         (None, Some(r)) if is_small_int(&left, schema) => (left, int4(r)),
+        (Some(l), None) if is_bare_string(&right) => (int4(l), right),
+        (None, Some(r)) if is_bare_string(&left) => (left, int4(r)),
         // DataFusion takes it for bytes.
         _ if is_null(&right) && type_of(&left, schema) == Some(ColumnType::Numeric(None)) => {
             (left, null(ColumnType::Numeric(None))?)

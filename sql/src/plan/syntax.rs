@@ -91,6 +91,22 @@ pub(super) fn as_function(expr: &mut Expr) {
             let pattern = call("similar_to_escape", args.collect());
             *expr = call(name, vec![take(value), pattern]);
         }
+        Expr::IsNormalized {
+            expr: value,
+            form,
+            negated,
+        } => {
+            let form = form.as_ref().map(|form| literal(form.to_string()));
+            let args = std::iter::once(take(value)).chain(form);
+            let test = call("is_normalized", args.collect());
+            *expr = match negated {
+                true => Expr::UnaryOp {
+                    op: UnaryOperator::Not,
+                    expr: Box::new(test),
+                },
+                false => test,
+            };
+        }
         Expr::Substring {
             expr: value,
             substring_from,

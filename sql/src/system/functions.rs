@@ -3,6 +3,7 @@
 mod called;
 mod facts;
 mod operators;
+mod privileges;
 mod visible;
 
 use std::collections::BTreeMap;
@@ -372,6 +373,14 @@ fn regclass_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     }
 }
 
+/// The oid that an argument says, or that of the relation which it names; `None` for NULL.
+fn relation(known: &Known, args: &[ScalarValue], at: usize) -> Result<Option<i64>> {
+    Ok(match args.get(at) {
+        Some(ScalarValue::Utf8(_)) => oid(&[regclass_in(known, &args[at..])?], 0),
+        _ => oid(args, at),
+    })
+}
+
 /// The oid of the relation with this name.
 fn relation_named(known: &Known, written: &str) -> Result<ScalarValue> {
     let Some(parts) = qualified(written) else {
@@ -457,7 +466,7 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     Err(error(ErrorKind::UndefinedObject, message))
 }
 
-/// The one function with a name, or with a name and its arguments.
+/// The one function with a name and its arguments.
 fn regprocedure_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let Some(written) = string(args, 0) else {
         return Ok(ScalarValue::Int64(None));
@@ -465,21 +474,20 @@ fn regprocedure_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     if let Ok(oid) = written.parse::<i64>() {
         return Ok(ScalarValue::Int64(Some(oid)));
     }
-    let (name, arguments) = match written.split_once('(') {
-        Some((name, rest)) => (name, Some(rest.trim_end().trim_end_matches(')'))),
-        None => (written.as_str(), None),
+    let Some((name, arguments)) = written.split_once('(') else {
+        let message = "expected a left parenthesis".to_string();
+        return Err(error(ErrorKind::InvalidTextRepresentation, message));
     };
+    let arguments = arguments.trim_end().trim_end_matches(')');
     let parts = name_parts(name);
     let mut found = pg_proc::named(parts.last().map_or("", String::as_str)).to_vec();
-    if let Some(arguments) = arguments {
-        let types = arguments.split(',').filter(|ty| !ty.trim().is_empty());
-        let types = types.map(|ty| regtype_in(known, &[text(ty.trim())]).map(|ty| oid(&[ty], 0)));
-        let types: Option<Vec<i64>> = types.collect::<Result<_>>()?;
-        found.retain(|oid| {
-            let function = pg_proc::function(*oid);
-            function.is_some_and(|function| Some(&function.argument_types) == types.as_ref())
-        });
-    }
+    let types = arguments.split(',').filter(|ty| !ty.trim().is_empty());
+    let types = types.map(|ty| regtype_in(known, &[text(ty.trim())]).map(|ty| oid(&[ty], 0)));
+    let types: Option<Vec<i64>> = types.collect::<Result<_>>()?;
+    found.retain(|oid| {
+        let function = pg_proc::function(*oid);
+        function.is_some_and(|function| Some(&function.argument_types) == types.as_ref())
+    });
     match found.as_slice() {
         [only] => Ok(ScalarValue::Int64(Some(*only))),
         [] => {
@@ -655,7 +663,20 @@ impl ScalarUDFImpl for CatalogFunction {
         Ok(Arc::new(match named {
             Some(of) if self.each => ColumnType::Array(ElementType::Reg(of)).field(name, true),
             Some(of) => ColumnType::Reg(of).field(name, true),
+            _ if name == "current_schemas" => {
+                ColumnType::Array(ElementType::Name).field(name, true)
+            }
             _ if name == "to_regproc" => ColumnType::Regproc.field(name, true),
+            _ if matches!(
+                name,
+                "getdatabaseencoding"
+                    | "pg_client_encoding"
+                    | "pg_encoding_to_char"
+                    | "pg_get_userbyid"
+            ) =>
+            {
+                ColumnType::Name.field(name, true)
+            }
             _ => Field::new(name, self.returns.clone(), true),
         }))
     }

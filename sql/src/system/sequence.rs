@@ -37,7 +37,8 @@ impl SequenceRelation {
     }
 }
 
-fn stands(store: &Store, sequence: &SequenceDef) -> Result<SequenceState, StorageError> {
+/// Where a sequence stands.
+pub(super) fn stands(store: &Store, sequence: &SequenceDef) -> Result<SequenceState, StorageError> {
     store.sequence_state(sequence).map_err(|error| match error {
         SequenceError::Storage(error) => error,
         other => StorageError::Corrupt(other.to_string()),

@@ -143,7 +143,7 @@ pub(super) fn timetz(text: &str, style: Style) -> Result<TimeTz, SqlError> {
 
 fn read_clock(ty: ColumnType, text: &str, style: Style) -> Result<(i64, Option<i64>), SqlError> {
     let trimmed = text.trim_matches(is_space);
-    match trimmed.to_ascii_lowercase().as_str() {
+    match bare_word(trimmed).to_ascii_lowercase().as_str() {
         "allballs" => return Ok((0, Some(0))),
         "now" => {
             let now = style.now.micros();
@@ -366,9 +366,16 @@ enum Wrong {
     Zone(String),
 }
 
+/// A word without the signs around it that mean nothing in times: `now()`.
+pub(crate) fn bare_word(text: &str) -> &str {
+    let means_nothing =
+        |c: char| is_space(c) || c.is_ascii_punctuation() && !matches!(c, '.' | '+' | '-' | '/');
+    text.trim_matches(means_nothing)
+}
+
 fn read(ty: ColumnType, text: &str, style: Style) -> Result<Moment, SqlError> {
     let trimmed = text.trim_matches(is_space);
-    match trimmed.to_ascii_lowercase().as_str() {
+    match bare_word(trimmed).to_ascii_lowercase().as_str() {
         "infinity" => return Ok(Moment::Infinity),
         "-infinity" => return Ok(Moment::MinusInfinity),
         "epoch" => {
@@ -545,6 +552,10 @@ fn read_fields(text: &str) -> Result<Moment, Wrong> {
     let (year, month, day, year_digits) = read_day(&mut cursor)?;
     let mut micros = 0;
     let before = cursor.0;
+    // A minus would belong to the date.
+    if before.starts_with('-') {
+        return Err(Wrong::Syntax);
+    }
     if !cursor.eat('T') && !cursor.eat('t') {
         cursor.spaces();
     }

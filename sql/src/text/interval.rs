@@ -88,11 +88,10 @@ pub(super) fn parse(
     style: IntervalStyle,
 ) -> Result<Interval, SqlError> {
     let fields = kept.and_then(IntervalModifier::fields);
-    let trimmed = text.trim_matches(is_space);
-    let read = if trimmed.starts_with('P') || trimmed.starts_with("-P") {
-        read_iso(trimmed)
+    let read = if text.starts_with('P') {
+        read_iso(text)
     } else {
-        read_words(trimmed, fields, style)
+        read_words(text.trim_matches(is_space), fields, style)
     };
     let narrow = |sum: Sum| -> Result<Interval, Wrong> {
         let micros = i64::try_from(sum.micros).map_err(|_| Wrong::Range)?;
@@ -374,46 +373,110 @@ fn read_clock(text: &str, fields: Fields) -> Result<i128, Wrong> {
     Ok(sum.micros * sign)
 }
 
-/// `P1Y2M3DT4H5M6.7S`.
+/// `P1Y2M3DT4H5M6.7S`, or in the other form `P0001-02-03T04:05:06`, `P00010203T040506`. After DecodeISO8601Interval.
 fn read_iso(text: &str) -> Result<Sum, Wrong> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    rest = rest.strip_prefix('P').ok_or(Wrong::Syntax)?;
+    let mut rest = text.strip_prefix('P').ok_or(Wrong::Syntax)?;
     let mut sum = Sum::default();
     let mut in_time = false;
     if rest.is_empty() {
         return Err(Wrong::Syntax);
     }
+    // Whether a number stands alone after the P or the T, and so may be of the other form.
+    let mut is_first = true;
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix('T') {
-            in_time = true;
+            (in_time, is_first) = (true, true);
             rest = after;
             continue;
         }
-        let end = rest
-            .find(|c: char| c.is_ascii_alphabetic())
-            .ok_or(Wrong::Syntax)?;
-        let number = Number::read(&rest[..end])?;
-        match (&rest[end..=end], in_time) {
-            ("Y", false) => sum.add_years(number, 1),
-            ("M", false) => sum.add_months(number),
-            ("W", false) => sum.add_days(number, 7),
-            ("D", false) => sum.add_days(number, 1),
-            ("H", true) => sum.add_micros(number, HOUR),
-            ("M", true) => sum.add_micros(number, 60 * SECOND),
-            ("S", true) => sum.add_micros(number, SECOND),
+        let (number, digits) = iso_number(&mut rest)?;
+        match (rest.bytes().next(), in_time) {
+            (Some(b'Y'), false) => sum.add_years(number, 1),
+            (Some(b'M'), false) => sum.add_months(number),
+            (Some(b'W'), false) => sum.add_days(number, 7),
+            (Some(b'D'), false) => sum.add_days(number, 1),
+            (Some(b'H'), true) => sum.add_micros(number, HOUR),
+            (Some(b'M'), true) => sum.add_micros(number, 60 * SECOND),
+            (Some(b'S'), true) => sum.add_micros(number, SECOND),
+            (None | Some(b'-' | b'T'), false) if is_first => {
+                sum.add_iso_date(number, digits, &mut rest)?;
+                continue;
+            }
+            (None | Some(b':'), true) if is_first => {
+                sum.add_iso_time(number, digits, &mut rest)?;
+                continue;
+            }
             _ => return Err(Wrong::Syntax),
         }
-        rest = &rest[end + 1..];
-    }
-    if negative {
-        sum.months = -sum.months;
-        sum.days = -sum.days;
-        sum.micros = -sum.micros;
+        rest = &rest[1..];
+        is_first = false;
     }
     Ok(sum)
+}
+
+/// The number at the beginning and how many digits it has before the point.
+fn iso_number(rest: &mut &str) -> Result<(Number, usize), Wrong> {
+    let sign = usize::from(rest.starts_with('-'));
+    let end = rest[sign..].find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, after) = rest.split_at(end.map_or(rest.len(), |end| sign + end));
+    *rest = after;
+    let digits = &number[sign..];
+    Ok((
+        Number::read(number)?,
+        digits.find('.').unwrap_or(digits.len()),
+    ))
+}
+
+impl Sum {
+    /// `0001-02-03` or `00010203`, whose first number was read: what is left out is at the end.
+    fn add_iso_date(&mut self, first: Number, digits: usize, rest: &mut &str) -> Result<(), Wrong> {
+        if digits == 8 && !rest.starts_with('-') {
+            self.months += i128::from(first.whole / 10_000 * 12 + first.whole / 100 % 100);
+            let days = Number {
+                whole: first.whole % 100,
+                ..first
+            };
+            self.add_days(days, 1);
+            return Ok(());
+        }
+        self.add_years(first, 1);
+        for add in [Sum::add_months, |sum: &mut Sum, number| {
+            sum.add_days(number, 1)
+        }] {
+            if let Some(after) = rest.strip_prefix('-') {
+                *rest = after;
+                add(self, iso_number(rest)?.0);
+            }
+        }
+        match rest.is_empty() || rest.starts_with('T') {
+            true => Ok(()),
+            false => Err(Wrong::Syntax),
+        }
+    }
+
+    /// `04:05:06` or `040506`, the same way.
+    fn add_iso_time(&mut self, first: Number, digits: usize, rest: &mut &str) -> Result<(), Wrong> {
+        if digits == 6 && rest.is_empty() {
+            let (hours, minutes) = (first.whole / 10_000, first.whole / 100 % 100);
+            let seconds = (hours * 60 + minutes) * 60 + first.whole % 100;
+            self.micros += i128::from(seconds) * i128::from(SECOND);
+            // As in PostgreSQL the fraction is one of a microsecond.
+            let whole = 0;
+            self.add_micros(Number { whole, ..first }, 1);
+            return Ok(());
+        }
+        self.add_micros(first, HOUR);
+        for unit in [60 * SECOND, SECOND] {
+            if let Some(after) = rest.strip_prefix(':') {
+                *rest = after;
+                self.add_micros(iso_number(rest)?.0, unit);
+            }
+        }
+        match rest.is_empty() {
+            true => Ok(()),
+            false => Err(Wrong::Syntax),
+        }
+    }
 }
 
 /// After EncodeInterval in PostgreSQL's datetime.c.

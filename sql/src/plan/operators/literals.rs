@@ -1,6 +1,6 @@
 //! Literals and parameters whose type is still open: the types that they get beside others.
 
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 
 use super::*;
 use crate::system::pg_proc;
@@ -160,6 +160,25 @@ pub(in crate::plan) fn small_literal(expr: &Expr) -> Option<i32> {
         Expr::Literal(ScalarValue::Int64(Some(value)), _) => i32::try_from(*value).ok(),
         Expr::Literal(ScalarValue::Int32(Some(value)), _) => Some(*value),
         _ => None,
+    }
+}
+
+/// An integer literal as the int4 that it is for PostgreSQL.
+pub(in crate::plan) fn as_written(expr: Expr) -> Expr {
+    small_literal(&expr).map_or(expr, int4)
+}
+
+/// The same for the arguments of an aggregate that gives one of them.
+pub(in crate::plan) fn arguments_as_written(call: &mut AggregateFunction) {
+    if !matches!(
+        call.func.name(),
+        "bit_and" | "bit_or" | "bit_xor" | "mode" | "percentile_disc"
+    ) {
+        return;
+    }
+    let keys = call.params.order_by.iter_mut().map(|key| &mut key.expr);
+    for arg in call.params.args.iter_mut().chain(keys) {
+        *arg = as_written(std::mem::take(arg));
     }
 }
 

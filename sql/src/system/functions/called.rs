@@ -4,22 +4,12 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
 use super::*;
+use crate::system::sequence::stands;
 use crate::system::{deparse, pg_proc};
 
 /// What the functions are, by name: what they give, and how.
 pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
     Some(match name {
-        "has_table_privilege"
-        | "has_schema_privilege"
-        | "has_database_privilege"
-        | "has_column_privilege"
-        | "has_any_column_privilege"
-        | "has_sequence_privilege"
-        | "has_function_privilege"
-        | "has_language_privilege"
-        | "has_tablespace_privilege"
-        | "has_type_privilege"
-        | "pg_has_role" => (DataType::Boolean, |_, _| Ok(ScalarValue::from(true))),
         "pg_is_other_temp_schema" => (DataType::Boolean, |known, args| {
             let name = oid(args, 0).and_then(|oid| known.schemas().get(&oid));
             let other = name.is_some_and(|name| {
@@ -391,6 +381,27 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         "getdatabaseencoding" | "pg_client_encoding" => {
             (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8")))
         }
+        // By the numbers that PostgreSQL's pg_enc gives to encodings.
+        "pg_encoding_max_length" => (DataType::Int32, |_, args| {
+            Ok(ScalarValue::Int32(oid(args, 0).and_then(|of| match of {
+                0 | 8..=34 => Some(1),
+                35..=38 | 41 => Some(2),
+                1 | 2 | 3 | 5 | 40 => Some(3),
+                4 | 6 | 7 | 39 => Some(4),
+                _ => None,
+            })))
+        }),
+        "pg_sequence_last_value" => (DataType::Int64, |known, args| {
+            let Some(class) = relation(known, args, 0)? else {
+                return Ok(ScalarValue::Int64(None));
+            };
+            let last = known.sequence_of(class)?.map(|sequence| {
+                let stands = stands(&known.store, sequence);
+                stands.map_err(|error| DataFusionError::External(Box::new(error)))
+            });
+            let last = last.transpose()?.filter(|stands| stands.called);
+            Ok(ScalarValue::Int64(last.map(|stands| stands.value)))
+        }),
         "pg_char_to_encoding" => (DataType::Int32, |_, args| {
             let utf8 = string(args, 0).is_some_and(|name| {
                 matches!(
@@ -404,6 +415,6 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let item = Arc::new(Field::new("item", DataType::Utf8, true));
             (DataType::List(item), current_schemas)
         }
-        name => return visible::function(name),
+        name => return visible::function(name).or_else(|| privileges::function(name)),
     })
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tidelog_storage::Catalog;
 use tidelog_storage::catalog::ColumnOrder;
+use tidelog_storage::{Catalog, SequenceDef};
 
 use super::{Session, visible};
 use crate::parse::identifier;
@@ -115,6 +115,25 @@ impl Facts {
     pub(super) fn tables(&self) -> &BTreeSet<i64> {
         let tables = self.catalog.tables.values();
         (self.tables).get_or_init(|| tables.map(|table| table_oid(table)).collect())
+    }
+
+    /// The names of a table's or view's columns; `None` for what is neither.
+    pub(super) fn columns_of(&self, class: i64) -> Option<Vec<&str>> {
+        let known = self.classes().get(&class)?;
+        if let Some(table) = self.catalog.tables.get(known) {
+            return Some(table.columns.iter().map(|of| &*of.name).collect());
+        }
+        if let Some(view) = self.catalog.views.get(known) {
+            return Some(view.columns.iter().map(|(name, _)| &**name).collect());
+        }
+        let system = system::SYSTEM.get(&(&*known.0, &*known.1))?;
+        Some(system.columns.iter().map(|(name, _)| *name).collect())
+    }
+
+    /// The sequence with this oid.
+    pub(super) fn sequence(&self, class: i64) -> Option<&SequenceDef> {
+        let known = self.classes().get(&class)?;
+        self.catalog.sequences.get(known).map(|of| &**of)
     }
 
     pub(super) fn indexes(&self) -> &Indexes {

@@ -67,6 +67,18 @@ struct Parts {
     bc: bool,
 }
 
+impl Parts {
+    fn has_date(&self) -> bool {
+        self.month.is_some() && self.day.is_some() && self.year.is_some()
+    }
+
+    /// Whether a zone may follow.
+    fn may_have_zone(&self) -> bool {
+        let has_moment = self.micros.is_some() || self.has_date() || self.number.is_some();
+        has_moment && self.offset.is_none() && self.zone.is_none()
+    }
+}
+
 pub(super) fn read(text: &str) -> Result<Moment, Wrong> {
     let mut parts = Parts::default();
     let mut cursor = Cursor(text);
@@ -77,7 +89,7 @@ pub(super) fn read(text: &str) -> Result<Moment, Wrong> {
         };
         match first {
             b'0'..=b'9' => number(&mut cursor, &mut parts)?,
-            b'+' | b'-' if parts.offset.is_none() && parts.micros.is_some() => {
+            b'+' | b'-' if parts.may_have_zone() => {
                 parts.offset = Some(read_offset(&mut cursor)?);
             }
             byte if byte.is_ascii_alphabetic() => word(&mut cursor, &mut parts)?,
@@ -118,9 +130,8 @@ fn number(cursor: &mut Cursor<'_>, parts: &mut Parts) -> Result<(), Wrong> {
         }
         _ => {}
     }
-    let has_date = parts.month.is_some() && parts.day.is_some() && parts.year.is_some();
     match digits.len() {
-        4 | 6 if has_date && parts.micros.is_none() => {
+        4 | 6 if parts.has_date() && parts.micros.is_none() => {
             cursor.0 = rest;
             time(cursor, parts)
         }
@@ -177,16 +188,16 @@ fn date_of(date: &str, separator: char, parts: &mut Parts) -> Result<(), Wrong> 
         return Err(Wrong::Syntax);
     }
     // A year and the number of a day in it.
-    if let ([year, day], '.') = (fields.as_slice(), separator)
+    if let ([year, day], '.' | '-') = (fields.as_slice(), separator)
         && year.len() >= 4
         && day.len() == 3
     {
         parts.year = Some((value(year)?, year.len()));
         let start = checked_day((value(year)?, year.len()), 1, 1, false)?;
-        let leap = super::month_days(value(year)?, 2) == 29;
         let day = value(day)?;
-        if day < 1 || day > 365 + i64::from(leap) {
-            return Err(Wrong::Field);
+        // Day 366 of a year that has none is the first of the next.
+        if !(1..=366).contains(&day) {
+            return Err(Wrong::Syntax);
         }
         parts.year = None;
         parts.number = Some(start + day - 1);
@@ -256,7 +267,7 @@ fn word(cursor: &mut Cursor<'_>, parts: &mut Parts) -> Result<(), Wrong> {
     let name = cursor
         .take(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+'));
     match Zone::named(name) {
-        Some(zone) if parts.zone.is_none() && parts.offset.is_none() && parts.micros.is_some() => {
+        Some(zone) if parts.may_have_zone() => {
             parts.zone = Some(zone);
             Ok(())
         }
