@@ -84,6 +84,13 @@ fn missing_column(field: &Column, valid: &[Column]) -> SqlError {
         return SqlError::unsupported(format!("the system column \"{}\" here", field.name));
     }
     let Some(relation) = &field.relation else {
+        let is_relation = |column: &Column| {
+            let relation = column.relation.as_ref();
+            relation.is_some_and(|relation| relation.table() == field.name)
+        };
+        if valid.iter().any(is_relation) {
+            return SqlError::unsupported(format!("the whole row \"{}\" here", field.name));
+        }
         let message = format!("column \"{}\" does not exist", field.name);
         let error = SqlError::new(ErrorKind::UndefinedColumn, message);
         return match likely(&field.name, valid) {

@@ -26,6 +26,7 @@ use crate::lists_apart;
 use crate::query_memory::Made;
 use crate::{output, text};
 
+use super::call;
 pub(crate) use compared::compare;
 use compared::same;
 use dimensions::{Bounds, Parts};
@@ -291,6 +292,13 @@ fn bounds(given: &[DatumRef<'_>]) -> Option<Vec<Bounds>> {
     let pairs = given.chunks_exact(2);
     let pairs = pairs.map(|pair| Some((bound(pair[0])?, bound(pair[1])?)));
     pairs.collect()
+}
+
+/// Whether an argument is of a type that has no elements.
+fn is_no_array(field: &FieldRef) -> bool {
+    let is_vector = field.metadata().contains_key(output::VECTOR);
+    let ty = output::column_type(field).ok();
+    !is_vector && !field.data_type().is_null() && ty.is_some_and(|ty| ty.elements().is_none())
 }
 
 fn null_subscript() -> SqlError {
@@ -661,6 +669,14 @@ impl ScalarUDFImpl for ArrayFunction {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let measures = matches!(
+            self.op,
+            Op::Length | Op::Upper | Op::Lower | Op::Dimensions | Op::Cardinality | Op::Dims
+        );
+        if measures && args.arg_fields.first().is_some_and(is_no_array) {
+            let given = call::given_types(args.arg_fields, args.scalar_arguments);
+            return Err(external(call::no_such(&self.name, &given)));
+        }
         Ok(Arc::new(self.result_field(args.arg_fields)?))
     }
 

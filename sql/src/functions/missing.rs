@@ -1,6 +1,7 @@
 //! Functions that PostgreSQL has and Tidelog has not: a call says so by name.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::{DataFusionError, Result};
@@ -8,6 +9,8 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     TypeSignature, Volatility,
 };
+
+use tidelog_storage::ColumnType;
 
 use super::call;
 use crate::error::SqlError;
@@ -75,7 +78,11 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     })))
 }
 
-/// A function that is not there in PostgreSQL either: a call fails with the types of its arguments.
+/// The names of PostgreSQL's other functions, such as those of its operators and types.
+static OTHERS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| include_str!("../system/pg_proc_rest.txt").lines().collect());
+
+/// A function that is not there: a call says so, with the types of its arguments where PostgreSQL has none of the name.
 pub(crate) fn unknown(name: &str) -> Arc<ScalarUDF> {
     let arity = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
     Arc::new(ScalarUDF::from(Unknown {
@@ -90,6 +97,15 @@ struct Unknown {
     signature: Signature,
 }
 
+impl Unknown {
+    fn refusal(&self, given: &[Option<ColumnType>]) -> SqlError {
+        match OTHERS.contains(&*self.name) {
+            true => SqlError::unsupported(format!("function {}()", self.name)),
+            false => call::no_such(&self.name, given),
+        }
+    }
+}
+
 impl ScalarUDFImpl for Unknown {
     fn name(&self) -> &str {
         &self.name
@@ -100,16 +116,16 @@ impl ScalarUDFImpl for Unknown {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Err(external(call::no_such(&self.name, &[])))
+        Err(external(self.refusal(&[])))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let given = call::given_types(args.arg_fields, args.scalar_arguments);
-        Err(external(call::no_such(&self.name, &given)))
+        Err(external(self.refusal(&given)))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Err(external(call::no_such(&self.name, &[])))
+        Err(external(self.refusal(&[])))
     }
 }
 

@@ -13,7 +13,7 @@ use tidelog_storage::{ColumnType, Datum, Interval};
 
 use super::calls::cast;
 use super::numerics::shape_of;
-use super::operators::external;
+use super::operators::{external, is_number};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::time;
 use crate::precision::plain;
@@ -105,12 +105,15 @@ pub(super) fn key_and_offsets(
             let number = cast(std::mem::take(&mut key.expr), numbers, schema, style)?;
             key.expr = functions::json::call(functions::order::framed(), vec![number]);
         }
-        ty if is_kept_otherwise(&key.expr.get_type(schema)?) => {
-            let of = types::name(ty);
-            let what = format!("RANGE with offset PRECEDING/FOLLOWING for column type {of}");
-            return Err(external(SqlError::unsupported(what)));
+        ty if is_number(ty) && !is_kept_otherwise(&key.expr.get_type(schema)?) => {}
+        ty => {
+            let message = format!(
+                "RANGE with offset PRECEDING/FOLLOWING is not supported for column type {}",
+                types::name(ty)
+            );
+            let error = SqlError::new(ErrorKind::FeatureNotSupported, message);
+            return Err(external(error));
         }
-        _ => {}
     }
     Ok(())
 }

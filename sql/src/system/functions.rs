@@ -217,6 +217,64 @@ fn size_pretty(bytes: BigInt) -> String {
     format!("{} PB", half(&size))
 }
 
+/// After pg_size_bytes in PostgreSQL's dbsize.c: a number with a unit, rounded to whole bytes.
+fn size_bytes(written: &str) -> Result<i64> {
+    let invalid = || {
+        let message = format!("invalid size: \"{written}\"");
+        error(ErrorKind::InvalidParameterValue, message)
+    };
+    let text = written.trim_ascii();
+    let digits = |text: &str| {
+        let end = text.find(|c: char| !c.is_ascii_digit());
+        end.unwrap_or(text.len())
+    };
+    let sign = usize::from(text.starts_with(['-', '+']));
+    let (whole, rest) = text[sign..].split_at(digits(&text[sign..]));
+    let after_point = rest.strip_prefix('.').unwrap_or_default();
+    let (fraction, _) = after_point.split_at(digits(after_point));
+    if whole.is_empty() && fraction.is_empty() {
+        return Err(invalid());
+    }
+    let mut rest = match rest.strip_prefix('.') {
+        Some(after) => &after[fraction.len()..],
+        None => rest,
+    };
+    let mut exponent = 0;
+    if let Some(after) = rest.strip_prefix(['e', 'E']) {
+        let sign = usize::from(after.starts_with(['-', '+']));
+        let end = sign + digits(&after[sign..]);
+        if end > sign {
+            exponent = after[..end].parse::<i16>().map_err(|_| invalid())?;
+            rest = &after[end..];
+        }
+    }
+    let units = ["bytes", "kb", "mb", "gb", "tb", "pb"];
+    let unit = rest.trim_ascii_start().to_ascii_lowercase();
+    let power = match &*unit {
+        "" => 0,
+        unit => units
+            .iter()
+            .position(|known| *known == unit)
+            .ok_or_else(invalid)?,
+    };
+    let number = format!("{}{whole}{fraction}", text[..sign].trim_start_matches('+'));
+    let mut bytes = number.parse::<BigInt>().map_err(|_| invalid())? << (10 * power);
+    let shift = i64::from(exponent) - i64::try_from(fraction.len()).map_err(|_| invalid())?;
+    let by = BigInt::from(10).pow(u32::try_from(shift.unsigned_abs()).map_err(|_| invalid())?);
+    if shift >= 0 {
+        bytes *= by;
+    } else {
+        // Halves are rounded away from zero.
+        bytes = (&bytes * 2 + &by * bytes.signum()) / (by * 2);
+    }
+    i64::try_from(bytes).map_err(|_| {
+        error(
+            ErrorKind::NumericValueOutOfRange,
+            "bigint out of range".to_string(),
+        )
+    })
+}
+
 fn error(kind: ErrorKind, message: String) -> DataFusionError {
     DataFusionError::External(Box::new(SqlError::new(kind, message)))
 }
@@ -336,6 +394,9 @@ fn type_name(ty: i64, given: Option<i64>) -> String {
             return types::name(ColumnType::Interval(kept));
         }
         1266 => return types::name(ColumnType::TimeTz(digits)),
+        1560 if modifier >= 0 => return format!("bit({modifier})"),
+        1560 if is_given => "\"bit\"",
+        1562 if modifier >= 0 => return format!("bit varying({modifier})"),
         1562 => "bit varying",
         1700 if modifier >= 4 => {
             let (precision, scale) = ((modifier - 4) >> 16, (modifier - 4) & 0xffff);

@@ -378,6 +378,10 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         "pg_size_pretty" => (DataType::Utf8, |_, args| {
             Ok(ScalarValue::Utf8(size_shown(args)?))
         }),
+        "pg_size_bytes" => (DataType::Int64, |_, args| {
+            let bytes = string(args, 0).map(|written| size_bytes(&written));
+            Ok(ScalarValue::Int64(bytes.transpose()?))
+        }),
         "getdatabaseencoding" | "pg_client_encoding" => {
             (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8")))
         }
