@@ -268,6 +268,9 @@ fn unfinished(sql: &str, error: &TokenizerError) -> SqlError {
     let what = match error.message.as_str() {
         of if of.contains("string literal") => "quoted string",
         of if of.contains("close delimiter") => "quoted identifier",
+        unicode::BYTES => {
+            return SqlError::new(ErrorKind::CharacterNotInRepertoire, unicode::BYTES);
+        }
         _ => return SqlError::new(ErrorKind::SyntaxError, error.message.clone()),
     };
     let line = usize::try_from(error.location.line).unwrap_or(0);

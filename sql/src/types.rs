@@ -525,6 +525,10 @@ fn custom(
             let element = custom(&element, &[], user_types)?;
             element.array().ok_or_else(missing)
         }
+        (_, 1..) if custom(written, &[], user_types).is_ok() => Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            format!("type modifier is not allowed for type \"{name}\""),
+        )),
         _ if KNOWN_UNSUPPORTED.contains(&name) || RegType::named(name).is_some() => {
             Err(unsupported(name))
         }

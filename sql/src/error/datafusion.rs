@@ -103,7 +103,7 @@ fn missing_column(field: &Column, valid: &[Column]) -> SqlError {
         qualifier.is_some_and(|qualifier| qualifier.table() == relation.table())
     };
     let own: Vec<Column> = valid.iter().filter(of_relation).cloned().collect();
-    if own.is_empty() && !valid.is_empty() {
+    if own.is_empty() {
         let message = format!(
             "missing FROM-clause entry for table \"{}\"",
             relation.table()

@@ -1,4 +1,4 @@
-//! `U&'…'`, `U&"…"` and surrogate pairs in `E'…'`, which sqlparser does not know, as literals and names that it does. What
+//! `U&'…'`, `U&"…"`, surrogate pairs and bytes of characters in `E'…'`, which sqlparser does not know, as literals and names that it does. What
 //! stands behind them stays where it is.
 
 use std::borrow::Cow;
@@ -8,13 +8,12 @@ const VALUE: &str = "invalid Unicode escape value";
 const PAIR: &str = "invalid Unicode surrogate pair";
 const UNTERMINATED: &str = "unterminated quoted string";
 const CHARACTER: &str = "invalid Unicode escape character";
+pub(super) const BYTES: &str = "invalid byte sequence for encoding \"UTF8\"";
 
 /// The text with these written in another way; or what is wrong with one of them.
 pub(super) fn plain(sql: &str) -> Result<Cow<'_, str>, &'static str> {
-    if !["\\u", "\\U", "u&", "U&"]
-        .iter()
-        .any(|mark| sql.contains(mark))
-    {
+    let marks = ["\\u", "\\U", "u&", "U&", "\\x", "\\0", "\\2", "\\3"];
+    if !marks.iter().any(|mark| sql.contains(mark)) {
         return Ok(Cow::Borrowed(sql));
     }
     let chars: Vec<char> = sql.chars().collect();
@@ -132,7 +131,22 @@ fn character(
     Ok((char::from_u32(number).ok_or(VALUE)?, taken))
 }
 
-/// Writes an `E'…'` whose surrogate pairs are one escape each.
+/// The byte of an escape like `\xc3` or `\303`, and how long this is.
+fn byte(chars: &[char]) -> Option<(u8, usize)> {
+    let (base, from, most) = match chars {
+        ['\\', 'x', ..] => (16, 2, 2),
+        ['\\', ..] => (8, 1, 3),
+        _ => return None,
+    };
+    let digits = chars[from..].iter().take(most);
+    let digits: Vec<u32> = digits.map_while(|c| c.to_digit(base)).collect();
+    let value = digits.iter().fold(0, |value, digit| value * base + digit);
+    // The highest bit of nine is lost, as in PostgreSQL.
+    let value = u8::try_from(value & 0xff).ok()?;
+    (!digits.is_empty()).then(|| (value, from + digits.len()))
+}
+
+/// Writes an `E'…'` whose surrogate pairs are one escape each, and the bytes of characters beyond ASCII these characters.
 fn escaped(literal: &[char], out: &mut String) -> Result<(), &'static str> {
     let of = |at: usize| match literal.get(at..at + 2) {
         Some(['\\', 'u']) => digits(&literal[at + 2..], 4).map(|number| Some((number, 6))),
@@ -157,6 +171,30 @@ fn escaped(literal: &[char], out: &mut String) -> Result<(), &'static str> {
                 }
             }
             at += length;
+            continue;
+        }
+        let (mut bytes, mut behind) = (Vec::new(), at);
+        while let Some((byte, length)) = byte(&literal[behind..]) {
+            bytes.push(byte);
+            behind += length;
+        }
+        if bytes.iter().all(|byte| (1..0x80).contains(byte)) {
+            out.extend(&literal[at..behind]);
+        } else {
+            let text = String::from_utf8(bytes).map_err(|_| BYTES)?;
+            let mut written = 0;
+            for c in text.chars() {
+                match c {
+                    '\0' => return Err(BYTES),
+                    '\'' | '\\' => out.extend(['\\', c]),
+                    c => out.push(c),
+                }
+                written += 1 + usize::from(matches!(c, '\'' | '\\'));
+            }
+            saved += (behind - at).saturating_sub(written);
+        }
+        if behind > at {
+            at = behind;
             continue;
         }
         let length = if literal[at] == '\\' { 2 } else { 1 };
@@ -253,6 +291,7 @@ mod tests {
     fn escapes_are_written_out_in_place() {
         for (given, written) in [
             (r"SELECT E'\ud83d\ude00' x", "SELECT E'\\U0001F600'   x"),
+            (r"E'\xc3\xa9\47\' \x41' x", r"E'é\'\' \x41'         x"),
             (r"E'\\ud83d' -- \u12", r"E'\\ud83d' -- \u12"),
             (r"E'\u00e4\'' U&'\0061'", r"E'\u00e4\'' 'a'      "),
             (

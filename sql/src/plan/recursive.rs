@@ -57,13 +57,20 @@ impl Recursion<'_> {
             ..
         } = &*query.body
         else {
-            return Ok(());
+            if !self.is_in(query) {
+                return Ok(());
+            }
+            let message = format!(
+                "recursive query \"{}\" does not have the form non-recursive-term UNION [ALL] recursive-term",
+                self.name
+            );
+            return Err(SqlError::new(ErrorKind::InvalidRecursion, message));
         };
-        if !self.is_in(right.as_ref()) {
-            return Ok(());
-        }
         if self.is_in(left.as_ref()) {
             return Err(self.refused("its non-recursive term"));
+        }
+        if !self.is_in(right.as_ref()) {
+            return Ok(());
         }
         let missing = |what: &str| {
             let message = format!("{what} in a recursive query is not implemented");
