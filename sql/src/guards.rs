@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{AggregateFunction, Case, Cast};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
@@ -205,6 +205,46 @@ pub(crate) fn in_turn(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
         };
         Ok(Transformed::new(all, true, TreeNodeRecursion::Jump))
     })
+}
+
+/// An expression in which what IN looks for in a subquery (`10 / x IN (SELECT …)`) is NULL where the condition before it decides:
+/// it is computed for a join, below all conditions.
+pub(crate) fn keys_in_turn(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let expr = expr.transform_down(|expr| {
+        let Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: op @ (Operator::And | Operator::Or),
+            right,
+        }) = expr
+        else {
+            return Ok(Transformed::no(expr));
+        };
+        if !asks(&right) || asks(&left) || left.is_volatile() || is_large(&left) {
+            return Ok(Transformed::no(binary_expr(*left, op, *right)));
+        }
+        let behind = |key: Box<Expr>| {
+            let decided = (lit(op == Operator::Or), null_of(&key, schema)?);
+            Ok::<_, DataFusionError>(Box::new(case(*left.clone(), vec![decided], *key)))
+        };
+        let right = right.transform_down(|expr| match expr {
+            Expr::InSubquery(mut of) if may_fail(&of.expr, schema) => {
+                of.expr = behind(of.expr)?;
+                Ok(Transformed::yes(Expr::InSubquery(of)))
+            }
+            Expr::SetComparison(mut of) if may_fail(&of.expr, schema) => {
+                of.expr = behind(of.expr)?;
+                Ok(Transformed::yes(Expr::SetComparison(of)))
+            }
+            expr => Ok(Transformed::no(expr)),
+        })?;
+        Ok(Transformed::yes(binary_expr(*left, op, right.data)))
+    })?;
+    Ok(expr.data)
+}
+
+fn null_of(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
+    let null = ScalarValue::try_from(&expr.get_type(schema)?)?;
+    Ok(Expr::Literal(null, None))
 }
 
 /// The conditions that ANDs, or ORs, connect, if one may fail; `None` for any other expression.

@@ -48,6 +48,7 @@ mod provider;
 mod query_memory;
 mod returning;
 mod row;
+mod row_by_row;
 pub mod scram;
 pub mod session;
 mod settings;

@@ -1,9 +1,11 @@
 //! UPDATE and DELETE: the rows are found by a query, then superseded one by one in the transaction.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     self, Delete, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, SetExpr,
     TableFactor, TableWithJoins, Update, UpdateTableFromKind,
@@ -19,6 +21,7 @@ use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::functions;
 use crate::output::{self, OutputColumn};
+use crate::parse::walk::Walk;
 use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::{parameter_types, subqueries};
 use crate::provider::{SEQ, Scope, USER};
@@ -285,6 +288,10 @@ impl Session {
             ));
         };
         let called = alias_of(&from[0]).map_or_else(|| table.name.clone(), ddl::fold);
+        if sees_others(&from[1..]) {
+            self.sources(&from[1..], given, catalog)
+                .map_err(|error| of_target(error, &called))?;
+        }
         let column = |name: &str| {
             item(match from {
                 [_] => Expr::Identifier(quoted(name)),
@@ -324,11 +331,7 @@ impl Session {
         if others.is_empty() {
             return Ok(relations);
         }
-        let mut query = parse_query("SELECT * FROM t")?;
-        if let SetExpr::Select(select) = &mut *query.body {
-            select.from = others.to_vec();
-        }
-        let plan = self.plan_select(query, given, catalog)?;
+        let plan = self.sources(others, given, catalog)?;
         for (qualifier, field) in plan.schema().iter() {
             let name = qualifier.map_or("", |qualifier| qualifier.table());
             let column = (field.name().clone(), output::column_type(field)?);
@@ -343,6 +346,20 @@ impl Session {
             }
         }
         Ok(relations)
+    }
+
+    /// The relations of FROM or USING without the table, which they do not see.
+    fn sources(
+        &self,
+        others: &[TableWithJoins],
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        let mut query = parse_query("SELECT * FROM t")?;
+        if let SetExpr::Select(select) = &mut *query.body {
+            select.from = others.to_vec();
+        }
+        self.plan_select(query, given, catalog)
     }
 
     /// What an UPDATE's RETURNING may name; nothing without one.
@@ -597,6 +614,38 @@ pub(crate) fn beside(target: &TableWithJoins, others: &[TableWithJoins]) -> Vec<
     let mut all = vec![target.clone()];
     all.extend_from_slice(others);
     all
+}
+
+/// Whether a relation may name columns of those before it: a function, or what is LATERAL.
+fn sees_others(from: &[TableWithJoins]) -> bool {
+    struct Lateral;
+    impl ast::Visitor for Lateral {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            match factor {
+                TableFactor::Derived { lateral: false, .. }
+                | TableFactor::Table { args: None, .. }
+                | TableFactor::NestedJoin { .. } => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            }
+        }
+    }
+    from.iter().any(|from| from.walk(&mut Lateral).is_break())
+}
+
+/// 42P10 where a relation names the table that is changed.
+fn of_target(error: SqlError, called: &str) -> SqlError {
+    let of_column = format!("column {called}.");
+    let of_table = format!("missing FROM-clause entry for table \"{called}\"");
+    if error.message != of_table && !error.message.starts_with(&of_column) {
+        return error;
+    }
+    let message = format!("invalid reference to FROM-clause entry for table \"{called}\"");
+    let hint = format!(
+        "There is an entry for table \"{called}\", but it cannot be referenced from this part of the query."
+    );
+    SqlError::new(ErrorKind::InvalidColumnReference, message).hint(hint)
 }
 
 /// What a relation is called, if it has a name of its own.

@@ -48,7 +48,7 @@ use crate::ordered::ReadInOrder;
 use crate::table_scan::FoundExec;
 use crate::unseen::distinct_by_value;
 use crate::volatile::{self, KeptEffects};
-use crate::{arithmetic, evaluated_once, lookup_join, offset};
+use crate::{arithmetic, evaluated_once, lookup_join, offset, row_by_row};
 
 /// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
 #[derive(Debug)]
@@ -503,6 +503,7 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
     rules.push(Arc::new(OfOurOwn("yielding_joins", yielding_joins)));
     rules.push(Arc::new(OfOurOwn("computed_once", evaluated_once::share)));
     rules.push(Arc::new(OfOurOwn("attach", lookup_join::attach)));
+    rules.push(Arc::new(OfOurOwn("draw_in_turn", row_by_row::draw_in_turn)));
     let ours = |rule: PhysicalRule| match rule.name() {
         name if name.starts_with("FilterPushdown") => Arc::new(FiltersByName(rule)) as PhysicalRule,
         "aggregate_statistics" => Arc::new(StatisticsOfAll(rule)) as PhysicalRule,

@@ -58,6 +58,7 @@ pub(crate) mod names;
 mod numerics;
 mod operators;
 mod order;
+mod outer;
 pub(crate) mod places;
 pub(crate) mod qualified;
 mod ranged;
@@ -203,6 +204,7 @@ impl Planner<'_> {
         using::resolve(&mut query)?;
         ambiguous::check(&query, self.catalog, self.search_path)?;
         with::tell_apart(&mut query);
+        recursive::order(&mut query)?;
         recursive::check(&query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         })?;
@@ -210,6 +212,7 @@ impl Planner<'_> {
         unnested::tell_apart(&mut query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         });
+        outer::name(&mut query, self.catalog, self.search_path);
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         dialect::name_fields(&mut query, self.catalog, self.search_path);
         dialect::spread(&mut query)?;

@@ -302,6 +302,9 @@ pub(crate) fn null_violation(table: &TableDef, at: usize, row: &[Datum]) -> SqlE
     error
 }
 
+/// Of each value of a row that an error shows so much is shown.
+const VALUE_BYTES_MAX: usize = 64;
+
 /// A row's values as errors show them.
 pub(crate) fn shown_row(table: &TableDef, row: &[Datum]) -> String {
     let mut shown = String::new();
@@ -316,7 +319,13 @@ pub(crate) fn shown_row(table: &TableDef, row: &[Datum]) -> String {
             .columns
             .get(n)
             .map_or(ColumnType::Text, |column| column.ty);
+        let begin = shown.len();
         text::write(value.as_ref(), ty, Style::default(), &mut shown);
+        let length = text::cut(&shown[begin..], VALUE_BYTES_MAX).len();
+        if begin + length < shown.len() {
+            shown.truncate(begin + length);
+            shown.push_str("...");
+        }
     }
     shown
 }

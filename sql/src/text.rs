@@ -168,7 +168,7 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
 const NAME_BYTES_MAX: usize = 63;
 
 /// The beginning of a text, of at most so many bytes.
-fn cut(text: &str, bytes_max: usize) -> &str {
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
     let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -4,7 +4,8 @@ use crate::pair::{Pair, text};
 
 const TABLES: &str = "
     CREATE SCHEMA e;
-    CREATE TABLE e.t (id int4 PRIMARY KEY, name text NOT NULL, n numeric(5,2), v varchar(3));
+    CREATE TABLE e.t (id int4 PRIMARY KEY, name text NOT NULL, n numeric(5,2), v varchar(3),
+        CHECK (length(name) < 10));
     INSERT INTO e.t VALUES (1, 'a', NULL, NULL);
     CREATE TABLE e.two (a int4, b text, PRIMARY KEY (a, b));
     INSERT INTO e.two VALUES (1, 'x');
@@ -49,6 +50,8 @@ const SAME_WORDS: &[&str] = &[
     "COPY e.nope TO STDOUT",
     "SELECT name, count(*) FROM e.t",
     "INSERT INTO e.t VALUES (1, 'b', NULL, NULL, 5)",
+    "INSERT INTO e.t VALUES (2, repeat('é', 40), NULL, 'v')",
+    "INSERT INTO e.t VALUES (2, repeat('b', 64), NULL, 'v')",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tidelog_compat_tests::process::{PATIENCE, output, wait_for, wait_within};
+use tidelog_compat_tests::process::{output, wait_for};
 use tidelog_compat_tests::{Azure, Peer, S3, Server};
 
 fn start(s3: &S3, cache: &str) -> Server {
@@ -350,27 +350,21 @@ fn nothing_is_lost_or_doubled_while_the_store_is_killed() {
             .collect()
     };
     for round in 0..4 {
-        // Each time something of everything has succeeded, the store goes in the middle of what runs then; it comes
-        // back when both flushes and reads have met its absence.
+        // Each time something of everything has succeeded, and there are files (a flush of no rows succeeds without one), the
+        // store goes in the middle of what runs then; it comes back when both flushes and reads have met its absence.
         let (done, written) = (of(0), acknowledged.load(Ordering::SeqCst));
         wait_for("flushes, compactions and reads", || {
             let grown = of(0).iter().zip(&done).all(|(now, before)| now > before);
-            (grown && acknowledged.load(Ordering::SeqCst) > written + 50).then_some(())
+            let is_used = !s3.objects("main").is_empty();
+            (grown && is_used && acknowledged.load(Ordering::SeqCst) > written + 50).then_some(())
         });
         s3.kill();
         let (failed, written) = (of(1), acknowledged.load(Ordering::SeqCst));
-        let met = wait_within(PATIENCE, || {
+        wait_for("failures and writes beside them", || {
             let grown = |at: usize| of(1)[at] > failed[at];
             let writes = acknowledged.load(Ordering::SeqCst) > written + 50;
             (grown(0) && grown(2) && writes).then_some(())
         });
-        assert!(
-            met.is_some(),
-            "round {round}: {:?} done, {failed:?} and now {:?} failed, {written} and now {acknowledged:?} written; {}",
-            of(0),
-            of(1),
-            server.peer().run("SELECT * FROM tidelog.jobs; SELECT * FROM tidelog.files; SELECT query, state FROM pg_stat_activity;")
-        );
         s3.start_again();
         eprintln!("round {round}: {:?} done, {:?} failed", of(0), of(1));
     }

@@ -32,6 +32,7 @@ use crate::in_turn::InTurnExec;
 use crate::index_scan::{FirstRowsExec, IndexWalkExec};
 use crate::lookup_join::LookupExec;
 use crate::nullable_side::NullableSideExec;
+use crate::row_by_row::RowByRowExec;
 use crate::table_scan::{FoundExec, TableExec};
 use crate::unseen::UnseenExec;
 
@@ -267,6 +268,7 @@ fn structure(plan: &Arc<dyn ExecutionPlan>, began: Option<Began>) -> Node {
         return finish(scan::lookup(lookup, began.is_some()), plan, began);
     }
     if plan.is::<InTurnExec>()
+        || plan.is::<RowByRowExec>()
         || plan.is::<UnseenExec>()
         || plan.is::<OnceExec>()
         || plan.is::<NullableSideExec>()

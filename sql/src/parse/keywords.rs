@@ -1,5 +1,8 @@
 //! Words that PostgreSQL 15 keeps to itself in some place: as names they are quoted.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// Whether a name has to be quoted for what it is.
 pub(super) fn is_taken(name: &str) -> bool {
     TAKEN.binary_search(&name).is_ok()
@@ -15,10 +18,14 @@ pub(super) fn is_reserved(word: &str) -> bool {
 
 /// Whether a word, in small letters, is the name of a column of a result only behind AS.
 pub(super) fn wants_as(word: &str) -> bool {
-    let lines = include_str!("../plan/pg_get_keywords.csv").lines();
-    lines
-        .map(|line| line.split(','))
-        .any(|mut of| of.next() == Some(word) && of.nth(1) == Some("f"))
+    static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let lines = include_str!("../plan/pg_get_keywords.csv").lines();
+        let words = lines.map(|line| line.split(','));
+        words
+            .filter_map(|mut of| of.next().filter(|_| of.nth(1) == Some("f")))
+            .collect()
+    });
+    WORDS.contains(word)
 }
 
 /// Whether a word in capitals may be the whole name of a type that every database has.

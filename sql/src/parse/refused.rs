@@ -1,4 +1,4 @@
-//! Statements that PostgreSQL has and Tidelog has not, refused by their names.
+//! Statements, and clauses at the end of statements, that PostgreSQL has and Tidelog has not, refused by their names.
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -80,7 +80,7 @@ const REFUSED: [&[&str]; 74] = [
     &["DROP", "ACCESS", "METHOD"],
 ];
 
-/// The name of the statement that these tokens are, if it is one of these.
+/// The name of the statement that these tokens are, or of its clause, if it is one of these.
 pub(super) fn name(tokens: &[TokenWithSpan]) -> Option<String> {
     let matches = |at: usize, wanted: &str| match tokens.get(at).map(|token| &token.token) {
         Some(Token::Word(_)) if wanted == "*" => true,
@@ -93,6 +93,11 @@ pub(super) fn name(tokens: &[TokenWithSpan]) -> Option<String> {
         let mut words = words.iter().enumerate();
         words.all(|(at, wanted)| matches(at, wanted))
     };
+    if matches(0, "CREATE") && (1..5).any(|at| matches(at, "VIEW")) {
+        let mut at = 0..tokens.len();
+        let checks = |at| matches(at, "CHECK") && matches(at + 1, "OPTION");
+        return at.any(checks).then(|| "WITH CHECK OPTION".to_string());
+    }
     let words = REFUSED.iter().find(begins)?;
     let shown = words
         .iter()

@@ -601,6 +601,18 @@ pub(crate) fn name_of(expr: &Expr) -> Option<(String, bool)> {
             .and_then(name_of)
             .filter(|(_, strong)| *strong)
             .or(Some(("case".to_string(), false))),
+        Expr::AtTimeZone { .. } => strong("timezone"),
+        Expr::Ceil { .. }
+        | Expr::Extract { .. }
+        | Expr::Floor { .. }
+        | Expr::Overlay { .. }
+        | Expr::Position { .. }
+        | Expr::Substring { .. }
+        | Expr::Trim { .. } => {
+            let mut call = expr.clone();
+            super::syntax::as_function(&mut call);
+            name_of(&call)
+        }
         Expr::Exists { negated: false, .. } => strong("exists"),
         Expr::Array(_) => strong("array"),
         Expr::Tuple(_) => strong("row"),

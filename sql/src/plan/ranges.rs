@@ -105,6 +105,12 @@ pub(super) fn key_and_offsets(
             let number = cast(std::mem::take(&mut key.expr), numbers, schema, style)?;
             key.expr = functions::json::call(functions::order::framed(), vec![number]);
         }
+        ColumnType::Float4 | ColumnType::Float8
+            if offsets.iter().any(|offset| is_infinite(offset)) =>
+        {
+            let what = "RANGE with an infinite offset";
+            return Err(external(SqlError::unsupported(what)));
+        }
         ty if is_number(ty) && !is_kept_otherwise(&key.expr.get_type(schema)?) => {}
         ty => {
             let message = format!(
@@ -174,6 +180,17 @@ fn scale_of(offset: &ScalarValue) -> i8 {
         Ok(ColumnType::Numeric(Some((_, scale)))) => scale,
         _ => 0,
     }
+}
+
+fn is_infinite(offset: &ScalarValue) -> bool {
+    let number = match offset {
+        ScalarValue::Float64(number) => *number,
+        written => {
+            let written = written.try_as_str().flatten();
+            written.and_then(|written| written.trim().parse().ok())
+        }
+    };
+    number.is_some_and(f64::is_infinite)
 }
 
 /// An offset from a key of a type of times.

@@ -10,7 +10,56 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::walk::Walk;
+use crate::parse::walk::{Walk, WalkMut};
+
+/// Puts the queries of each WITH RECURSIVE behind those that they name: they may be written in any order. 0A000 for some that
+/// name each other.
+pub(super) fn order(query: &mut Query) -> Result<(), SqlError> {
+    match query.walk_mut(&mut Order) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Order;
+
+impl ast::VisitorMut for Order {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        let Some(with) = query.with.as_mut().filter(|with| with.recursive) else {
+            return ControlFlow::Continue(());
+        };
+        let mut left = std::mem::take(&mut with.cte_tables);
+        while !left.is_empty() {
+            let names_another = |cte: &ast::Cte| {
+                let mut others = left.iter().map(|other| ddl::fold(&other.alias.name));
+                let own = ddl::fold(&cte.alias.name);
+                others.any(|other| {
+                    let is_other = |name: &ObjectName| is_name(name, &other);
+                    other != own && cte.query.has_relation(is_other)
+                })
+            };
+            let Some(next) = left.iter().position(|cte| !names_another(cte)) else {
+                let message = "mutual recursion between WITH items is not implemented";
+                let error = SqlError::new(ErrorKind::FeatureNotSupported, message);
+                return ControlFlow::Break(error);
+            };
+            with.cte_tables.push(left.remove(next));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Whether a relation's name is this one alone.
+fn is_name(name: &ObjectName, wanted: &str) -> bool {
+    match name.0.as_slice() {
+        [only] => only
+            .as_ident()
+            .is_some_and(|name| ddl::fold(name) == wanted),
+        _ => false,
+    }
+}
 
 /// 42P19 and 0A000 for recursive queries that PostgreSQL refuses.
 pub(super) fn check(query: &Query, is_aggregate: &dyn Fn(&str) -> bool) -> Result<(), SqlError> {
@@ -168,12 +217,7 @@ impl Recursion<'_> {
     }
 
     fn is_name(&self, name: &ObjectName) -> bool {
-        match name.0.as_slice() {
-            [only] => only
-                .as_ident()
-                .is_some_and(|name| ddl::fold(name) == self.name),
-            _ => false,
-        }
+        is_name(name, &self.name)
     }
 
     fn refused(&self, place: &str) -> SqlError {

@@ -57,7 +57,7 @@ impl Relation {
     }
 
     /// Whether `….*` means its columns.
-    fn is_meant(&self, wildcard: &SelectItemQualifiedWildcardKind) -> bool {
+    pub(super) fn is_meant(&self, wildcard: &SelectItemQualifiedWildcardKind) -> bool {
         match wildcard {
             SelectItemQualifiedWildcardKind::ObjectName(name) => {
                 name.0.len() == 1 && last_of(name).as_ref() == Some(&self.name)
@@ -67,7 +67,7 @@ impl Relation {
     }
 
     /// `*` of it, spelled out where its columns are known.
-    fn star(&self) -> Vec<SelectItem> {
+    pub(super) fn star(&self) -> Vec<SelectItem> {
         match &self.columns {
             Some(columns) => (columns.iter())
                 .map(|name| SelectItem::UnnamedExpr(self.column(name)))

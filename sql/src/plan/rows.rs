@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem,
-    SetExpr,
+    SetExpr, TableFactor,
 };
 use tidelog_storage::Catalog;
 
@@ -33,6 +33,13 @@ impl ast::VisitorMut for Rows<'_> {
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
         self.0.know_all(query);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Some(query) = of_query(expr) {
+            *expr = Expr::Subquery(Box::new(query));
+        }
         ControlFlow::Continue(())
     }
 
@@ -91,6 +98,53 @@ impl ast::VisitorMut for Rows<'_> {
             inner: vec![Vec::new()],
         });
         ControlFlow::Continue(())
+    }
+}
+
+/// `row_to_json((SELECT e FROM … e))` as `(SELECT row_to_json(e) FROM … e)`: a value of a subquery is no whole row here.
+fn of_query(expr: &Expr) -> Option<ast::Query> {
+    let Expr::Function(call) = expr else {
+        return None;
+    };
+    let name = ddl::fold(call.name.0.last()?.as_ident()?);
+    let FunctionArguments::List(list) = &call.args else {
+        return None;
+    };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Subquery(query)))] = list.args.as_slice()
+    else {
+        return None;
+    };
+    if !matches!(name.as_str(), "row_to_json" | "to_json" | "to_jsonb") {
+        return None;
+    }
+    let mut query = query.as_ref().clone();
+    let SetExpr::Select(select) = &mut *query.body else {
+        return None;
+    };
+    let (from, [SelectItem::UnnamedExpr(row)]) = (&select.from, select.projection.as_mut_slice())
+    else {
+        return None;
+    };
+    let is_row = matches!((row as &Expr, from.as_slice()), (Expr::Identifier(row), [only])
+        if only.joins.is_empty() && alias_of(&only.relation).is_some_and(|alias| ddl::fold(alias) == ddl::fold(row)));
+    if !is_row || select.distinct.is_some() {
+        return None;
+    }
+    let mut call = call.clone();
+    let arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(row.clone()));
+    if let FunctionArguments::List(list) = &mut call.args {
+        list.args = vec![arg];
+    }
+    *row = Expr::Function(call);
+    Some(query)
+}
+
+fn alias_of(relation: &TableFactor) -> Option<&ast::Ident> {
+    match relation {
+        TableFactor::Derived { alias, .. } | TableFactor::Table { alias, .. } => {
+            alias.as_ref().map(|alias| &alias.name)
+        }
+        _ => None,
     }
 }
 

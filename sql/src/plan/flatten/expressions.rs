@@ -27,6 +27,7 @@ use super::{
 };
 use crate::functions::collected::ordered_array_agg_of_arrays;
 use crate::functions::{ARRAY_OF, single_value};
+use crate::guards;
 use crate::output;
 use crate::plan::calls;
 
@@ -357,6 +358,7 @@ impl Flatten {
     /// An expression with columns of `input`, which is extended by them, in place of its subqueries. `plain`: plain
     /// aggregates may stay.
     fn replaced(&self, expr: Expr, input: &RefCell<LogicalPlan>, plain: bool) -> Result<Expr> {
+        let expr = guards::keys_in_turn(expr, input.borrow().schema())?;
         let replaced = expr.transform_up(|expr| {
             Ok(Transformed::yes(match expr {
                 Expr::ScalarSubquery(subquery) => {
