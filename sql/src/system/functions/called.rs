@@ -89,7 +89,10 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         | "pg_stat_get_tuples_returned"
         | "pg_stat_get_tuples_fetched"
         | "pg_stat_get_tuples_hot_updated"
+        | "pg_stat_get_live_tuples"
         | "pg_stat_get_dead_tuples"
+        | "pg_stat_get_ins_since_vacuum"
+        | "pg_stat_get_mod_since_analyze"
         | "pg_stat_get_blocks_fetched"
         | "pg_stat_get_blocks_hit" => (DataType::Int64, |_, _| Ok(ScalarValue::Int64(None))),
         "pg_get_serial_sequence" => (DataType::Utf8, |known, args| {
@@ -250,7 +253,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let message = "set_config() other than in the select list, with constants".to_string();
             Err(error(ErrorKind::FeatureNotSupported, message))
         }),
-        "acldefault" => (DataType::Utf8, acl_default),
+        "acldefault" => (list_of(DataType::Utf8), acl::default),
         // What is cast to a reg type is a number from there on: a name is looked up, a number stays.
         "regclass_of" => (DataType::Int64, regclass_in),
         "to_regclass" => (DataType::Int64, |known, args| {
@@ -282,11 +285,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let found = named(known.roles(), args, "role", ErrorKind::UndefinedObject);
             Ok(found.unwrap_or(ScalarValue::Int64(None)))
         }),
-        // There are no rights but those that everybody has by default.
-        "pg_acl_rows" => (list_of(DataType::Struct(acl_fields())), |_, _| {
-            let none = ScalarValue::new_list_nullable(&[], &DataType::Struct(acl_fields()));
-            Ok(ScalarValue::List(none))
-        }),
+        "pg_acl_rows" => (list_of(DataType::Struct(acl::fields())), acl::rows),
         "oidvectortypes" => (DataType::Utf8, |known, args| {
             let Some(ScalarValue::List(oids)) = args.first().filter(|oids| !oids.is_null()) else {
                 return Ok(ScalarValue::Utf8(None));
@@ -356,6 +355,13 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             Ok(ScalarValue::Int32(
                 class.map(|_| if table { 28 } else { 0 }),
             ))
+        }),
+        "pg_column_is_updatable" => (DataType::Boolean, |known, args| {
+            let (Some(class), Some(column)) = (oid(args, 0), oid(args, 1)) else {
+                return Ok(ScalarValue::Boolean(None));
+            };
+            let table = known.tables().contains(&class);
+            Ok(ScalarValue::from(table && column > 0))
         }),
         "regoper_of" => (DataType::Int64, operators::regoper_in),
         "regoperator_of" => (DataType::Int64, operators::regoperator_in),
