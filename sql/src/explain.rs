@@ -77,7 +77,7 @@ fn options(statement: &Statement) -> Result<Option<Options>, SqlError> {
     for option in options.iter().flatten() {
         let name = crate::ddl::fold(&option.name);
         match name.as_str() {
-            "analyze" => out.analyze = switch(option, &name)?,
+            "analyze" | "analyse" => out.analyze = switch(option, &name)?,
             "verbose" => out.verbose = switch(option, &name)?,
             "costs" => out.costs = switch(option, &name)?,
             // What was read is always told.

@@ -361,7 +361,8 @@ fn parse_one(
         ("CREATE" | "DROP", "DATABASE", _) => database::parse(sql, tokens)
             .map(|command| Body::Define(Box::new(Definition::Database(command)))),
         ("LISTEN", ..) => parse_listen(sql, tokens).map(|listen| Body::Listen(Box::new(listen))),
-        ("EXPLAIN", ..) => {
+        ("EXPLAIN", second, _) => {
+            let analyse = second == "ANALYSE";
             // A parenthesis that is the query's, not that of options, as one without any.
             if tokens.get(1).map(|token| &token.token) == Some(&Token::LParen)
                 && matches!(word(2).as_str(), "SELECT" | "VALUES" | "WITH" | "TABLE")
@@ -372,6 +373,9 @@ fn parse_one(
                     .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
                 let options: Vec<TokenWithSpan> = options.collect();
                 tokens.splice(1..1, options);
+            }
+            if analyse && let Some(token) = tokens.get_mut(1) {
+                token.token = Token::make_keyword("ANALYZE");
             }
             // ON is no expression.
             for token in tokens.iter_mut().skip(1) {

@@ -23,6 +23,7 @@ pub(crate) mod settings;
 mod showing;
 pub(crate) mod statistics;
 mod tidelog;
+mod timezones;
 mod views;
 
 use std::borrow::Cow;
@@ -179,6 +180,7 @@ fn column_type(ty: &str) -> ColumnType {
         "float4" => ColumnType::Float4,
         "float8" => ColumnType::Float8,
         "numeric" => ColumnType::Numeric(None),
+        "interval" => ColumnType::Interval(None),
         "character_data" => ColumnType::Varchar(None),
         "yes_or_no" => ColumnType::Varchar(Some(3)),
         "timestamptz" | "time_stamp" => ColumnType::TimestampTz(None),
@@ -525,6 +527,8 @@ fn has_rows(name: &str) -> bool {
             | "pg_enum"
             | "pg_extension"
             | "pg_available_extensions"
+            | "pg_available_extension_versions"
+            | "pg_timezone_names"
             | "pg_depend"
             | "pg_rewrite"
             | "pg_proc"

@@ -4,6 +4,9 @@ mod pattern;
 
 use std::rc::Rc;
 
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use tidelog_storage::datum::Elements;
+
 use super::call::dsl::*;
 use crate::jsonpath;
 use pattern::{Flags, Match, Pattern};
@@ -18,6 +21,25 @@ pub(crate) fn matches_xquery(
     Ok(pattern.is_match(text))
 }
 
+/// The function that `text ~ ANY (patterns)` is planned as.
+pub(crate) fn any_pattern(op: &BinaryOperator) -> Option<String> {
+    opposite(op).map(|_| format!("{op} any"))
+}
+
+/// The operator of regular expressions that says the opposite.
+pub(crate) fn opposite(op: &BinaryOperator) -> Option<BinaryOperator> {
+    use BinaryOperator::{PGRegexIMatch, PGRegexMatch, PGRegexNotIMatch, PGRegexNotMatch};
+    Some(match op {
+        PGRegexMatch => PGRegexNotMatch,
+        PGRegexNotMatch => PGRegexMatch,
+        PGRegexIMatch => PGRegexNotIMatch,
+        PGRegexNotIMatch => PGRegexIMatch,
+        _ => return None,
+    })
+}
+
+const PATTERNS: Param = Param::Of(TEXTS);
+
 pub(super) const FUNCTIONS: &[Function] = &[
     f("~", &[TEXT, TEXT], T::Bool, |_, args| {
         test(args, &Flags::default(), true)
@@ -30,6 +52,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     f("!~*", &[TEXT, TEXT], T::Bool, |_, args| {
         test(args, &Flags::ignoring_case(), false)
+    }),
+    f("~ any", &[TEXT, PATTERNS], T::Bool, |_, args| {
+        test_any(args, &Flags::default(), true)
+    }),
+    f("!~ any", &[TEXT, PATTERNS], T::Bool, |_, args| {
+        test_any(args, &Flags::default(), false)
+    }),
+    f("~* any", &[TEXT, PATTERNS], T::Bool, |_, args| {
+        test_any(args, &Flags::ignoring_case(), true)
+    }),
+    f("!~* any", &[TEXT, PATTERNS], T::Bool, |_, args| {
+        test_any(args, &Flags::ignoring_case(), false)
     }),
     f("regexp_like", &[TEXT, TEXT], T::Bool, like),
     f("regexp_like", &[TEXT, TEXT, TEXT], T::Bool, like),
@@ -148,6 +182,24 @@ fn compiled(args: &[DatumRef<'_>], flags: &Flags) -> Result<Rc<Pattern>, SqlErro
 fn test(args: &[DatumRef<'_>], flags: &Flags, wanted: bool) -> Outcome {
     let found = compiled(args, flags)?.is_match(text(args[0]));
     Ok(Datum::Bool(found == wanted))
+}
+
+/// `text ~ ANY (patterns)`, or where none is to be found `text !~ ANY (patterns)`.
+fn test_any(args: &[DatumRef<'_>], flags: &Flags, wanted: bool) -> Outcome {
+    let value = text(args[0]);
+    let patterns = args[1].elements().map(Elements::to_vec);
+    let mut none = Datum::Bool(false);
+    for pattern in patterns.unwrap_or_default() {
+        match pattern {
+            Datum::Text(pattern) => {
+                if Pattern::of(&pattern, flags)?.is_match(value) == wanted {
+                    return Ok(Datum::Bool(true));
+                }
+            }
+            _ => none = Datum::Null,
+        }
+    }
+    Ok(none)
 }
 
 fn flags_at(args: &[DatumRef<'_>], at: usize) -> Result<Flags, SqlError> {

@@ -14,7 +14,8 @@ use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{ColumnType, Datum, DatumRef, Interval};
 
 use super::call::dsl::{
-    Env, FLOAT8, Function, INT4, INTERVAL, Outcome, T, TEXT, TIMESTAMP, TIMESTAMPTZ, TIMETZ, f,
+    Env, FLOAT8, Function, INT4, INTERVAL, Outcome, Param, T, TEXT, TIMESTAMP, TIMESTAMPTZ, TIMETZ,
+    f,
 };
 use crate::error::{ErrorKind, SqlError};
 use crate::precision;
@@ -199,6 +200,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .stable(),
     f("age", &[TIMESTAMPTZ], T::Interval(None), |env, args| {
         calculate(Op::Age, env, args)
+    })
+    .stable(),
+    // Nothing has to be done about old ones here, and what is of a catalog may always be new.
+    f("age", &[Param::Of(T::Oid)], T::Int4, |_, args| {
+        Ok(Datum::Int4(match args[0] {
+            DatumRef::Int8(0..=2) => i32::MAX,
+            _ => 0,
+        }))
     })
     .stable(),
     f(

@@ -15,7 +15,7 @@ use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
 
 use crate::ddl;
 use crate::functions::array::{OVERLAPS, quantified};
-use crate::functions::{self, UNTAGGED};
+use crate::functions::{self, UNTAGGED, regexp};
 use crate::parse::walk::{Walk, WalkMut};
 use crate::parse::{parse_query, quoted};
 
@@ -275,7 +275,8 @@ impl ast::VisitorMut for Dialect {
                 right,
                 ..
             } if !matches!(**right, Expr::Subquery(_)) => {
-                if let Some(name) = quantified(&plain(compare_op), false) {
+                let op = plain(compare_op);
+                if let Some(name) = quantified(&op, false).or_else(|| regexp::any_pattern(&op)) {
                     *expr = call(&name, vec![take(left), take(right)]);
                 }
             }
@@ -284,8 +285,17 @@ impl ast::VisitorMut for Dialect {
                 compare_op,
                 right,
             } if !matches!(**right, Expr::Subquery(_)) => {
-                if let Some(name) = quantified(&plain(compare_op), true) {
+                let op = plain(compare_op);
+                if let Some(name) = quantified(&op, true) {
                     *expr = call(&name, vec![take(left), take(right)]);
+                } else if let Some(name) =
+                    regexp::opposite(&op).and_then(|op| regexp::any_pattern(&op))
+                {
+                    let any = call(&name, vec![take(left), take(right)]);
+                    *expr = Expr::UnaryOp {
+                        op: ast::UnaryOperator::Not,
+                        expr: Box::new(any),
+                    };
                 }
             }
             Expr::BinaryOp { left, op, right } if plain(op) == ast::BinaryOperator::PGOverlap => {

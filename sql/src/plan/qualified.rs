@@ -103,6 +103,9 @@ impl ast::VisitorMut for Qualified {
             "pg_available_extensions" => {
                 "SELECT name, default_version, comment FROM pg_catalog.pg_available_extensions"
             }
+            "pg_available_extension_versions" => {
+                "SELECT * FROM pg_catalog.pg_available_extension_versions"
+            }
             _ => "",
         };
         let mut alias = alias.take().unwrap_or_else(|| ast::TableAlias {

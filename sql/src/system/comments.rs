@@ -39,7 +39,9 @@ pub(super) fn all(catalog: &Catalog) -> BTreeMap<On, String> {
         let on = (PG_CLASS, object_oid(sequence.id), 0);
         all.extend(sequence.comment.clone().map(|text| (on, text)));
     }
-    // PostgreSQL makes it with this comment.
+    // PostgreSQL makes them with these comments.
+    let own = (PG_NAMESPACE, schema_oid("pg_catalog"), 0);
+    all.insert(own, "system catalog schema".to_string());
     let public = Commented::Schema("public".to_string());
     if catalog.schemas.contains("public") && !catalog.comments.contains_key(&public) {
         let on = (PG_NAMESPACE, schema_oid("public"), 0);

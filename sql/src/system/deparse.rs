@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use tidelog_storage::{Catalog, ColumnDef, ColumnId, ColumnType, ElementType, TableDef};
 
 use super::functions::name_parts;
+use super::keys::Form;
 use super::pg_proc;
 use crate::ddl;
 use crate::parse::{identifier, parse_expression};
@@ -179,7 +180,19 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
         Expr::UnaryOp {
             op: UnaryOperator::Not,
             expr,
-        } => Some(format!("(NOT {})", connected(expr, names)?)),
+        } => {
+            let connects = matches!(
+                unnested(expr),
+                Expr::BinaryOp {
+                    op: BinaryOperator::And | BinaryOperator::Or,
+                    ..
+                }
+            );
+            Some(match connects {
+                true => format!("(NOT {})", top(expr, None, names)?),
+                false => format!("(NOT {})", connected(expr, names)?),
+            })
+        }
         Expr::Cast {
             expr, data_type, ..
         } => cast(expr, data_type, names),
@@ -285,7 +298,7 @@ fn connected(part: &Expr, names: &Names<'_>) -> Option<String> {
     let shown = top(part, None, names)?;
     // AND binds more tightly than OR.
     let is_or = matches!(
-        part,
+        unnested(part),
         Expr::BinaryOp {
             op: BinaryOperator::Or,
             ..
@@ -383,6 +396,7 @@ fn converted(expr: &Expr, shown: String, target: Option<ColumnType>, names: &Nam
             | (Some(Numeric(_)), Some(Float4 | Float8))
     );
     match target {
+        Some(ty) if converts && names.bare => format!("{shown}::{}", (names.type_name)(ty)),
         Some(ty) if converts => format!("({shown})::{}", (names.type_name)(ty)),
         _ => shown,
     }
@@ -452,7 +466,12 @@ fn in_list(value: &Expr, list: &[Expr], negated: bool, names: &Names<'_>) -> Opt
     Some(match (own, column_type(value, names)) {
         (ColumnType::Varchar(_), Some(ty)) => {
             let shown = as_text(shown, Some(ty), names);
-            format!("({shown} {op} {of} (({items})::text[]))")
+            let items = if names.bare {
+                items
+            } else {
+                format!("({items})")
+            };
+            format!("({shown} {op} {of} ({items}::text[]))")
         }
         _ => format!("({shown} {op} {of} ({items}))"),
     })
@@ -581,9 +600,10 @@ fn cast(inner: &Expr, data_type: &DataType, names: &Names<'_>) -> Option<String>
                 }
             }
             Value::Null => format!("NULL::{shown}"),
-            Value::Number(..) => {
-                format!("({})::{shown}", literal(&value.value, false, None, names)?)
-            }
+            Value::Number(..) => match literal(&value.value, false, None, names)? {
+                number if names.bare => format!("{number}::{shown}"),
+                number => format!("({number})::{shown}"),
+            },
             _ => return None,
         },
         Expr::Array(array) if array.elem.is_empty() => format!("ARRAY[]::{shown}"),
@@ -601,15 +621,15 @@ fn quoted(text: &str) -> String {
 }
 
 /// An expression that an index of the table has as a column, as SQL writes it in the list of them, without the parentheses
-/// that are not needed when `bare`.
-fn of_index(table: &TableDef, id: ColumnId, bare: bool) -> String {
+/// that are not needed when it is to be bare.
+fn of_index(table: &TableDef, id: ColumnId, form: Form<'_>) -> String {
     let Some(computed) = table.computed_of(id) else {
         return String::new();
     };
     let parsed = parse_expression(&computed.expression);
     let is_call = matches!(parsed, Ok(Expr::Function(_)));
-    let shown = over_as(table, &computed.expression, bare);
-    match (is_call, bare) {
+    let shown = over_as(table, &computed.expression, form);
+    match (is_call, form.bare) {
         (true, _) => shown,
         (false, false) => format!("({shown})"),
         (false, true) => format!("({})", pretty(shown)),
@@ -618,27 +638,34 @@ fn of_index(table: &TableDef, id: ColumnId, bare: bool) -> String {
 
 /// A column of an index, as errors name it.
 pub(crate) fn computed(table: &TableDef, id: ColumnId) -> String {
-    of_index(table, id, true)
+    of_index(
+        table,
+        id,
+        Form {
+            bare: true,
+            path: None,
+        },
+    )
 }
 
 /// The same as the catalogs show it.
-pub(super) fn index_column(table: &TableDef, id: ColumnId, bare: bool) -> String {
+pub(super) fn index_column(table: &TableDef, id: ColumnId, form: Form<'_>) -> String {
     match table.index_of(id) {
         Some(at) => identifier(&table.columns[at].name),
-        None => of_index(table, id, bare),
+        None => of_index(table, id, form),
     }
 }
 
 /// The condition of an index.
-pub(super) fn predicate(table: &TableDef, id: ColumnId, bare: bool) -> String {
+pub(super) fn predicate(table: &TableDef, id: ColumnId, form: Form<'_>) -> String {
     let written = table.computed_of(id).map(|of| of.expression.as_str());
     let written = written.unwrap_or_default();
-    let shown = over_as(table, written, bare);
+    let shown = over_as(table, written, form);
     let stands_alone = matches!(
         parse_expression(written),
         Ok(Expr::Identifier(_) | Expr::Function(_))
     );
-    match bare {
+    match form.bare {
         true => pretty(shown),
         false if stands_alone || shown.starts_with('(') => shown,
         false => format!("({shown})"),
@@ -646,26 +673,27 @@ pub(super) fn predicate(table: &TableDef, id: ColumnId, bare: bool) -> String {
 }
 
 /// What pg_get_expr says of the condition of a CHECK.
-pub(super) fn check(table: &TableDef, written: &str) -> String {
-    shown(table, written, false).unwrap_or_else(|| format!("({written})"))
+pub(super) fn check(table: &TableDef, written: &str, form: Form<'_>) -> String {
+    let shown = shown(table, written, form).unwrap_or_else(|| format!("({written})"));
+    if form.bare { pretty(shown) } else { shown }
 }
 
 /// What pg_get_expr says of an expression over a table's columns.
 pub(super) fn over(table: &TableDef, written: &str) -> String {
-    over_as(table, written, false)
+    over_as(table, written, Form::FULL)
 }
 
-fn over_as(table: &TableDef, written: &str, bare: bool) -> String {
-    shown(table, written, bare).unwrap_or_else(|| written.to_string())
+fn over_as(table: &TableDef, written: &str, form: Form<'_>) -> String {
+    shown(table, written, form).unwrap_or_else(|| written.to_string())
 }
 
-fn shown(table: &TableDef, written: &str, bare: bool) -> Option<String> {
+fn shown(table: &TableDef, written: &str, form: Form<'_>) -> Option<String> {
     let names = Names {
-        type_name: &types::name,
+        type_name: &|ty| form.type_name(ty),
         type_of: &|ty| types::column_type(ty).ok(),
         relation: &|name| name.to_string(),
         column: &|name| Some(table.columns[table.column_index(name)?].ty),
-        bare,
+        bare: form.bare,
     };
     top(&parse_expression(written).ok()?, None, &names)
 }
@@ -676,19 +704,16 @@ pub(super) fn of_column(
     search_path: &[String],
     column: &ColumnDef,
 ) -> Option<String> {
+    let form = Form {
+        bare: false,
+        path: Some(search_path),
+    };
     let qualified = |schema: &String, name: String| match search_path.contains(schema) {
         true => name,
         false => format!("{}.{name}", identifier(schema)),
     };
     let names = Names {
-        type_name: &|ty| match ty {
-            ColumnType::Enum(of)
-            | ColumnType::Array(ElementType::Enum(of))
-            | ColumnType::Shaped(ElementType::Enum(of)) => {
-                qualified(&of.definition().schema, types::name(ty))
-            }
-            ty => types::name(ty),
-        },
+        type_name: &|ty| form.type_name(ty),
         type_of: &|ty| {
             let user_types = |schema: Option<&str>, name: &str| {
                 ddl::enums::find(catalog, search_path, schema, name)

@@ -86,6 +86,21 @@ pub(super) fn rows(catalog: &Catalog) -> Vec<Named> {
     EXTENSIONS.iter().map(row).collect()
 }
 
+pub(super) fn versions() -> Vec<Named> {
+    let row = |extension: &Extension| {
+        vec![
+            ("name", text(extension.name)),
+            ("version", text(extension.version)),
+            ("installed", yes(true)),
+            ("superuser", yes(true)),
+            ("trusted", yes(true)),
+            ("relocatable", yes(true)),
+            ("comment", text(extension.comment)),
+        ]
+    };
+    EXTENSIONS.iter().map(row).collect()
+}
+
 pub(super) fn available() -> Vec<Named> {
     let row = |extension: &Extension| {
         vec![

@@ -1,5 +1,6 @@
 //! Functions that ask the catalog: visibility, names of oids, definitions, privileges.
 
+mod acl;
 mod called;
 mod facts;
 mod operators;
@@ -297,43 +298,6 @@ fn string(args: &[ScalarValue], at: usize) -> Option<String> {
     }
 }
 
-/// The rights that an object has that nobody granted any of. After acldefault() in PostgreSQL's acl.c.
-fn acl_default(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
-    let (Some(kind), Some(owner)) = (string(args, 0), oid(args, 1)) else {
-        return Ok(ScalarValue::Utf8(None));
-    };
-    let (world, own) = match kind.as_str() {
-        "c" => ("", ""),
-        "r" => ("", "arwdDxt"),
-        "s" => ("", "rwU"),
-        "d" => ("Tc", "CTc"),
-        "f" => ("X", "X"),
-        "l" | "T" => ("U", "U"),
-        "L" => ("", "rw"),
-        "n" => ("", "UC"),
-        "p" => ("", "sA"),
-        "t" => ("", "C"),
-        "F" | "S" => ("", "U"),
-        other => {
-            let message = format!("unrecognized object type abbreviation: {other}");
-            return Err(error(ErrorKind::InvalidParameterValue, message));
-        }
-    };
-    let owner = known
-        .roles()
-        .get(&owner)
-        .cloned()
-        .unwrap_or(owner.to_string());
-    let mut items = Vec::new();
-    if !world.is_empty() {
-        items.push(format!("={world}/{owner}"));
-    }
-    if !own.is_empty() {
-        items.push(format!("{owner}={own}/{owner}"));
-    }
-    Ok(text(format!("{{{}}}", items.join(","))))
-}
-
 fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let modifier = oid(args, 1);
     Ok(match oid(args, 0) {
@@ -567,16 +531,6 @@ fn expanded_fields() -> Fields {
     Fields::from(vec![
         Field::new("x", DataType::Int64, true),
         Field::new("n", DataType::Int32, false),
-    ])
-}
-
-/// A right in an access list, as aclexplode gives it.
-fn acl_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("grantor", DataType::Int64, true),
-        Field::new("grantee", DataType::Int64, true),
-        Field::new("privilege_type", DataType::Utf8, true),
-        Field::new("is_grantable", DataType::Boolean, true),
     ])
 }
 

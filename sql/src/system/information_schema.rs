@@ -151,7 +151,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             .filter_map(|constraint| match constraint.kind {
                 ConstraintKind::Check { condition } => {
                     let mut row = of_constraint(&constraint, facts);
-                    let shown = deparse::check(constraint.table, condition);
+                    let shown = deparse::check(constraint.table, condition, keys::Form::FULL);
                     row.push(("check_clause", text(format!("({shown})"))));
                     Some(row)
                 }

@@ -10,6 +10,7 @@ use crate::ddl::index::called_alone;
 use crate::ddl::names::distinct_names;
 use crate::parse::identifier;
 use crate::provider::USER;
+use crate::types;
 
 /// The index of a primary key, of a UNIQUE constraint, or of CREATE INDEX.
 pub(super) struct Index<'a> {
@@ -73,10 +74,10 @@ pub(super) fn index_oid(table: &TableDef, index: IndexId) -> i64 {
 
 impl<'a> Index<'a> {
     /// The names of its columns as SQL writes them, without their order.
-    pub(super) fn column_names(&self, bare: bool) -> Vec<String> {
+    pub(super) fn column_names(&self, form: Form<'_>) -> Vec<String> {
         let user = self.user.map(|_| USER.to_string());
         let columns = self.columns.iter().chain(self.included);
-        let names = columns.map(|id| deparse::index_column(self.table, *id, bare));
+        let names = columns.map(|id| deparse::index_column(self.table, *id, form));
         user.into_iter().chain(names).collect()
     }
 
@@ -101,10 +102,10 @@ impl<'a> Index<'a> {
         (!shown.is_empty()).then(|| shown.join(", "))
     }
 
-    /// What it says of the condition, with few parentheses when `bare`.
-    pub(super) fn condition(&self, bare: bool) -> Option<String> {
+    /// What it says of the condition.
+    pub(super) fn condition(&self, form: Form<'_>) -> Option<String> {
         let predicate = self.predicate?;
-        Some(deparse::predicate(self.table, predicate, bare))
+        Some(deparse::predicate(self.table, predicate, form))
     }
 
     /// The index as it is shown: a unique one has the user before its columns.
@@ -116,10 +117,10 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// What pg_get_indexdef says, with few parentheses when `bare`.
-    pub(super) fn definition(&self, bare: bool) -> String {
+    /// What pg_get_indexdef says.
+    pub(super) fn definition(&self, form: Form<'_>) -> String {
         let column = |(id, order): (&ColumnId, &ColumnOrder)| {
-            let mut text = deparse::index_column(self.table, *id, bare);
+            let mut text = deparse::index_column(self.table, *id, form);
             if order.descending {
                 text.push_str(" DESC");
             }
@@ -148,10 +149,42 @@ impl<'a> Index<'a> {
             let names: Vec<String> = names.collect();
             text.push_str(&format!(" INCLUDE ({})", names.join(", ")));
         }
-        if let Some(condition) = self.condition(bare) {
+        if let Some(condition) = self.condition(form) {
             text.push_str(&format!(" WHERE {condition}"));
         }
         text
+    }
+}
+
+/// How a definition is written.
+#[derive(Clone, Copy)]
+pub(super) struct Form<'a> {
+    /// Whether parentheses that are not needed are left out.
+    pub(super) bare: bool,
+    /// The search path: types of other schemas are shown with them. `None`: none is.
+    pub(super) path: Option<&'a [String]>,
+}
+
+impl Form<'_> {
+    /// With all parentheses, and without schemas.
+    pub(super) const FULL: Form<'static> = Form {
+        bare: false,
+        path: None,
+    };
+
+    /// What a type is called.
+    pub(super) fn type_name(self, ty: ColumnType) -> String {
+        let name = types::name(ty);
+        match (ty.elements().map_or(ty, ColumnType::from), self.path) {
+            (ColumnType::Enum(of), Some(path)) => {
+                let schema = &of.definition().schema;
+                match path.contains(schema) {
+                    true => name,
+                    false => format!("{}.{name}", identifier(schema)),
+                }
+            }
+            _ => name,
+        }
     }
 }
 
@@ -298,13 +331,17 @@ impl<'a> Constraint<'a> {
         }
     }
 
-    /// What pg_get_constraintdef says along a search path.
-    pub(super) fn definition(&self, search_path: &[String]) -> String {
+    /// What pg_get_constraintdef says along a search path, with few parentheses when `bare`.
+    pub(super) fn definition(&self, search_path: &[String], bare: bool) -> String {
         let not_valid = if self.ready { "" } else { " NOT VALID" };
-        format!("{}{not_valid}", self.valid_definition(search_path))
+        format!("{}{not_valid}", self.valid_definition(search_path, bare))
     }
 
-    fn valid_definition(&self, search_path: &[String]) -> String {
+    pub(super) fn is_check(&self) -> bool {
+        matches!(self.kind, ConstraintKind::Check { .. })
+    }
+
+    fn valid_definition(&self, search_path: &[String], bare: bool) -> String {
         let names = |table: &TableDef, columns: &[ColumnId]| {
             let user = self.users.then(|| USER.to_string());
             let names = columns.iter().map(|id| name_of(table, *id));
@@ -330,7 +367,11 @@ impl<'a> Constraint<'a> {
                 format!("{what} ({columns}){included}{deferral}")
             }
             ConstraintKind::Check { condition } => {
-                let shown = deparse::check(self.table, condition);
+                let form = Form {
+                    bare,
+                    path: Some(search_path),
+                };
+                let shown = deparse::check(self.table, condition, form);
                 format!("CHECK ({})", unqualified(&shown, search_path))
             }
             ConstraintKind::Foreign {

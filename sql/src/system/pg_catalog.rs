@@ -4,21 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use tidelog_storage::catalog::{ColumnOrder, Deferral, Identity};
-use tidelog_storage::{
-    Catalog, ColumnId, ColumnType, DatabaseDef, Datum, SequenceDef, TableDef, TableKind,
-};
+use tidelog_storage::{Catalog, ColumnId, ColumnType, DatabaseDef, Datum, TableDef, TableKind};
 
 use crate::provider::USER;
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
 use super::{Facts, Named, Showing, from_csv, schema_oid, table_oid, text, type_facts};
-use super::{comments, deparse, extensions, pg_depend, pg_proc, pg_type, statistics, views};
+use super::{
+    comments, deparse, extensions, pg_depend, pg_proc, pg_type, sequence, statistics, views,
+};
 
 /// The encoding UTF8 in pg_database.
 const UTF8: i32 = 6;
 const BTREE: i64 = 403;
 const NUMERIC: i64 = 1700;
 const INET: i64 = 869;
+const NAME: i64 = 19;
+const UUID: i64 = 2950;
 const CIDR: i64 = 650;
 const INT2_VECTOR: i64 = 22;
 const OID_VECTOR: i64 = 30;
@@ -92,16 +94,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
         "pg_class" => {
             let mut rows: Vec<Named> = tables().map(|t| class(t, facts)).collect();
             rows.extend(indexes().map(|index| index_class(&index)));
-            let sequences = facts.catalog.sequences.values();
-            rows.extend(sequences.map(|sequence| {
-                plain_class(
-                    super::object_oid(sequence.id),
-                    &sequence.name,
-                    &sequence.schema,
-                    "S",
-                    3,
-                )
-            }));
+            rows.extend(sequence::classes(facts.catalog));
             rows.extend(views::classes(facts.catalog));
             rows.extend(system_classes(showing));
             rows
@@ -110,6 +103,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             let mut rows: Vec<Named> = tables().flat_map(|t| attributes(t, facts)).collect();
             rows.extend(indexes().flat_map(|index| index_attributes(&index)));
             rows.extend(views::attributes(facts.catalog));
+            rows.extend(sequence::attributes(facts.catalog));
             rows.extend(system_attributes());
             rows
         }
@@ -131,35 +125,16 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
         }
         "pg_extension" => extensions::rows(facts.catalog),
         "pg_available_extensions" => extensions::available(),
+        "pg_available_extension_versions" => extensions::versions(),
+        "pg_timezone_names" => super::timezones::names(),
         "pg_enum" => facts
             .catalog
             .types
             .values()
             .flat_map(|of| pg_type::labels(*of))
             .collect(),
-        "pg_sequence" => {
-            let sequences = facts.catalog.sequences.values();
-            sequences.map(|sequence| self::sequence(sequence)).collect()
-        }
-        "pg_sequences" => {
-            let sequences = facts.catalog.sequences.values();
-            sequences
-                .map(|sequence| {
-                    vec![
-                        ("schemaname", text(&sequence.schema)),
-                        ("sequencename", text(&sequence.name)),
-                        ("sequenceowner", text("postgres")),
-                        ("data_type", Datum::Int8(super::type_facts(sequence.ty).0)),
-                        ("start_value", Datum::Int8(sequence.start)),
-                        ("min_value", Datum::Int8(sequence.min)),
-                        ("max_value", Datum::Int8(sequence.max)),
-                        ("increment_by", Datum::Int8(sequence.increment)),
-                        ("cycle", yes(sequence.cycle)),
-                        ("cache_size", Datum::Int8(sequence.cache)),
-                    ]
-                })
-                .collect()
-        }
+        "pg_sequence" => sequence::pg_sequence(facts.catalog),
+        "pg_sequences" => sequence::pg_sequences(facts.catalog),
         "pg_depend" => pg_depend::rows(facts.catalog),
         "pg_rewrite" => views::rules(facts.catalog),
         "pg_proc" => pg_proc::rows(facts.callable),
@@ -215,7 +190,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                     ("schemaname", text(&index.table.schema)),
                     ("tablename", text(&index.table.name)),
                     ("indexname", text(index.name)),
-                    ("indexdef", text(index.definition(false))),
+                    ("indexdef", text(index.definition(keys::Form::FULL))),
                 ]
             })
             .collect(),
@@ -307,7 +282,13 @@ pub(super) fn plain_class(
         ("relrowsecurity", yes(false)),
         ("relforcerowsecurity", yes(false)),
         ("relispopulated", yes(true)),
-        ("relreplident", text("d")),
+        (
+            "relreplident",
+            text(match kind {
+                "r" | "m" if !super::is_system_schema(schema) => "d",
+                _ => "n",
+            }),
+        ),
         ("relispartition", yes(false)),
         ("relrewrite", oid(0)),
     ]
@@ -434,7 +415,15 @@ pub(super) fn attribute(
         ("attcacheoff", Datum::Int4(-1)),
         ("atttypmod", Datum::Int4(modifier)),
         ("attbyval", yes(by_value)),
-        ("attalign", text(if length == 8 { "d" } else { "i" })),
+        (
+            "attalign",
+            text(match (type_oid, length) {
+                (NAME | UUID, _) | (_, 1) => "c",
+                (_, 2) => "s",
+                (_, 8) | (_, 12..) => "d",
+                _ => "i",
+            }),
+        ),
         (
             "attstorage",
             text(match (type_oid, length) {
@@ -455,10 +444,10 @@ pub(super) fn attribute(
         ("attinhcount", Datum::Int4(0)),
         (
             "attcollation",
-            oid(if matches!(type_oid, 25 | 1043) {
-                100
-            } else {
-                0
+            oid(match type_oid {
+                25 | 1042 | 1043 => 100,
+                NAME => 950,
+                _ => 0,
             }),
         ),
     ]
@@ -575,19 +564,6 @@ pub(super) fn default_tree(table: &TableDef, column: &tidelog_storage::ColumnDef
     format!("{{DEFAULT :relid {class} :attnum {number}}}")
 }
 
-fn sequence(sequence: &SequenceDef) -> Named {
-    vec![
-        ("seqrelid", oid(super::object_oid(sequence.id))),
-        ("seqtypid", oid(type_facts(sequence.ty).0)),
-        ("seqstart", Datum::Int8(sequence.start)),
-        ("seqincrement", Datum::Int8(sequence.increment)),
-        ("seqmax", Datum::Int8(sequence.max)),
-        ("seqmin", Datum::Int8(sequence.min)),
-        ("seqcache", Datum::Int8(sequence.cache)),
-        ("seqcycle", yes(sequence.cycle)),
-    ]
-}
-
 fn numbers(user: Option<u16>, columns: &[ColumnId], separator: &str) -> String {
     // An expression has no number.
     let columns = columns
@@ -644,7 +620,10 @@ fn index(index: &Index<'_>) -> Named {
         ("indclass", text(classes.join(" "))),
         ("indoption", text(options.join(" "))),
         ("indexprs", index.expressions().map_or(Datum::Null, text)),
-        ("indpred", index.condition(false).map_or(Datum::Null, text)),
+        (
+            "indpred",
+            index.condition(keys::Form::FULL).map_or(Datum::Null, text),
+        ),
     ]
 }
 
@@ -701,7 +680,7 @@ fn constraint(constraint: &Constraint<'_>) -> Named {
     match &constraint.kind {
         ConstraintKind::Key { index, .. } => with(row, [("conindid", oid(*index))]),
         ConstraintKind::Check { condition } => {
-            let shown = deparse::check(constraint.table, condition);
+            let shown = deparse::check(constraint.table, condition, keys::Form::FULL);
             with(row, [("conbin", text(shown))])
         }
         ConstraintKind::Foreign {

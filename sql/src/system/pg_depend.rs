@@ -124,7 +124,11 @@ fn of_table(table: &TableDef, catalog: &Catalog, rows: &mut Vec<Named>) {
                 }
                 rows.push(depends((PG_CLASS, *index, 0), object, "n"));
             }
-            ConstraintKind::Check { .. } => {}
+            ConstraintKind::Check { .. } => {
+                for id in &constraint.columns {
+                    rows.push(depends(column(id.get()), object, "n"));
+                }
+            }
         }
     }
     for index in keys::indexes(table)

@@ -1,4 +1,4 @@
-//! A sequence as a relation of one row: where it stands.
+//! Sequences: their rows in the catalogs, and each as a relation of one row: where it stands.
 
 use std::sync::Arc;
 
@@ -11,9 +11,12 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use tidelog_storage::{Datum, SequenceDef, SequenceError, SequenceState, StorageError, Store};
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, SequenceDef, SequenceError, SequenceState, StorageError, Store,
+};
 
-use super::Named;
+use super::pg_catalog::{attribute, oid, plain_class, with, yes};
+use super::{Named, object_oid, text, type_facts};
 use crate::provider::{Scope, blocking};
 
 /// The relation that a sequence is.
@@ -35,6 +38,70 @@ impl SequenceRelation {
             schema: Arc::new(Schema::new(fields)),
         }
     }
+}
+
+/// Its columns as a relation.
+const COLUMNS: [(&str, ColumnType); 3] = [
+    ("last_value", ColumnType::Int8),
+    ("log_cnt", ColumnType::Int8),
+    ("is_called", ColumnType::Bool),
+];
+
+fn sequences(catalog: &Catalog) -> impl Iterator<Item = &SequenceDef> {
+    catalog.sequences.values().map(|sequence| &**sequence)
+}
+
+/// Their rows of pg_class.
+pub(super) fn classes(catalog: &Catalog) -> impl Iterator<Item = Named> {
+    sequences(catalog).map(|of| {
+        let class = object_oid(of.id);
+        plain_class(class, &of.name, &of.schema, "S", COLUMNS.len())
+    })
+}
+
+/// Their rows of pg_attribute.
+pub(super) fn attributes(catalog: &Catalog) -> impl Iterator<Item = Named> {
+    sequences(catalog).flat_map(|of| {
+        let columns = COLUMNS.into_iter().enumerate();
+        columns.map(|(at, (name, ty))| {
+            let row = attribute(object_oid(of.id), at + 1, name, ty);
+            with(row, [("attnotnull", yes(true))])
+        })
+    })
+}
+
+pub(super) fn pg_sequence(catalog: &Catalog) -> Vec<Named> {
+    let row = |of: &SequenceDef| {
+        vec![
+            ("seqrelid", oid(object_oid(of.id))),
+            ("seqtypid", oid(type_facts(of.ty).0)),
+            ("seqstart", Datum::Int8(of.start)),
+            ("seqincrement", Datum::Int8(of.increment)),
+            ("seqmax", Datum::Int8(of.max)),
+            ("seqmin", Datum::Int8(of.min)),
+            ("seqcache", Datum::Int8(of.cache)),
+            ("seqcycle", yes(of.cycle)),
+        ]
+    };
+    sequences(catalog).map(row).collect()
+}
+
+pub(super) fn pg_sequences(catalog: &Catalog) -> Vec<Named> {
+    let row = |of: &SequenceDef| {
+        vec![
+            ("schemaname", text(&of.schema)),
+            ("sequencename", text(&of.name)),
+            ("sequenceowner", text("postgres")),
+            ("data_type", oid(type_facts(of.ty).0)),
+            ("start_value", Datum::Int8(of.start)),
+            ("min_value", Datum::Int8(of.min)),
+            ("max_value", Datum::Int8(of.max)),
+            ("increment_by", Datum::Int8(of.increment)),
+            ("cycle", yes(of.cycle)),
+            ("cache_size", Datum::Int8(of.cache)),
+        ]
+    };
+    sequences(catalog).map(row).collect()
 }
 
 /// Where a sequence stands.

@@ -3,7 +3,7 @@
 mod posix;
 
 use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::{OffsetName, Tz};
+use chrono_tz::{OffsetComponents, OffsetName, Tz};
 
 use super::datetime::{civil, day_number};
 use crate::error::{ErrorKind, SqlError};
@@ -75,6 +75,12 @@ impl Zone {
             return Zone::east((hours * 3600.0) as i64);
         }
         Zone::named(name)
+    }
+
+    /// Those of the IANA database, with their names.
+    pub(crate) fn all() -> impl Iterator<Item = (&'static str, Zone)> {
+        let zones = chrono_tz::TZ_VARIANTS.iter();
+        zones.map(|zone| (zone.name(), Zone::Named(*zone)))
     }
 
     /// The zone of this name, as `AT TIME ZONE` takes it: also an abbreviation.
@@ -183,6 +189,16 @@ impl Zone {
             }
             (Zone::Fixed(east), _) => in_digits(east.into(), ":"),
             _ => self.name(),
+        }
+    }
+
+    /// Whether its clocks are put forward at a moment, in microseconds since 1970-01-01 UTC.
+    pub(crate) fn is_dst_at(self, micros: i64) -> bool {
+        match (self, clock(micros)) {
+            (Zone::Named(zone), Some(at)) => {
+                !zone.offset_from_utc_datetime(&at).dst_offset().is_zero()
+            }
+            _ => false,
         }
     }
 

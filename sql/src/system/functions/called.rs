@@ -68,8 +68,22 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         | "pg_get_function_arg_default"
         | "pg_get_statisticsobjdef"
         | "pg_get_statisticsobjdef_columns"
-        | "pg_current_logfile"
-        | "pg_tablespace_location" => (DataType::Utf8, |_, _| Ok(ScalarValue::Utf8(None))),
+        | "pg_current_logfile" => (DataType::Utf8, |_, _| Ok(ScalarValue::Utf8(None))),
+        // Of the two that there are: they are in the server's own directory.
+        "pg_tablespace_location" => (DataType::Utf8, |_, args| {
+            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |_| text("")))
+        }),
+        // What the relations of statistics have NULL for.
+        "pg_stat_get_numscans"
+        | "pg_stat_get_tuples_returned"
+        | "pg_stat_get_tuples_fetched"
+        | "pg_stat_get_tuples_hot_updated"
+        | "pg_stat_get_live_tuples"
+        | "pg_stat_get_dead_tuples"
+        | "pg_stat_get_ins_since_vacuum"
+        | "pg_stat_get_mod_since_analyze"
+        | "pg_stat_get_blocks_fetched"
+        | "pg_stat_get_blocks_hit" => (DataType::Int64, |_, _| Ok(ScalarValue::Int64(None))),
         "pg_get_serial_sequence" => (DataType::Utf8, |known, args| {
             let (table, column) = (regclass_in(known, args)?, string(args, 1));
             let (ScalarValue::Int64(Some(table)), Some(column)) = (table, column) else {
@@ -123,6 +137,23 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 _ => whole.clone(),
             };
             Ok(ScalarValue::Utf8(Some(definition)))
+        }),
+        "pg_indexam_has_property" => (DataType::Boolean, |_, args| {
+            Ok(ScalarValue::Boolean(method_has(args)))
+        }),
+        "pg_index_has_property" => (DataType::Boolean, |known, args| {
+            let index = regclass_in(known, args)?;
+            let ScalarValue::Int64(Some(index)) = index else {
+                return Ok(ScalarValue::Boolean(None));
+            };
+            let known = known.indexes().by_oid.contains_key(&index);
+            let property = string(args, 1).filter(|_| known);
+            let has = property.and_then(|property| {
+                let of_btree = ["clusterable", "index_scan", "bitmap_scan", "backward_scan"];
+                let property = property.to_lowercase();
+                of_btree.contains(&property.as_str()).then_some(true)
+            });
+            Ok(ScalarValue::Boolean(has))
         }),
         "pg_index_column_has_property" => (DataType::Boolean, |known, args| {
             let index = match args.first() {
@@ -183,16 +214,13 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 },
                 _ => oid(args, 0),
             };
-            let definition = of.and_then(|oid| known.definitions().get(&oid).cloned());
+            let definition = of.and_then(|oid| known.definitions().get(&oid));
             let pretty = matches!(args.get(1), Some(ScalarValue::Boolean(Some(true))));
-            Ok(ScalarValue::Utf8(match definition {
-                Some(check) if pretty && check.starts_with("CHECK ((") => {
-                    let inner = check["CHECK (".len()..].strip_suffix(')');
-                    let inner = inner.map(|inner| deparse::pretty(inner.to_string()));
-                    Some(inner.map_or(check, |inner| format!("CHECK ({inner})")))
-                }
-                definition => definition,
-            }))
+            let shown = definition.map(|of| match &of.bare {
+                Some(bare) if pretty => bare.clone(),
+                _ => of.full.clone(),
+            });
+            Ok(ScalarValue::Utf8(shown))
         }),
         "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
             Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))
@@ -214,7 +242,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let message = "set_config() other than in the select list, with constants".to_string();
             Err(error(ErrorKind::FeatureNotSupported, message))
         }),
-        "acldefault" => (DataType::Utf8, acl_default),
+        "acldefault" => (list_of(DataType::Utf8), acl::default),
         // What is cast to a reg type is a number from there on: a name is looked up, a number stays.
         "regclass_of" => (DataType::Int64, regclass_in),
         "to_regclass" => (DataType::Int64, |known, args| {
@@ -246,11 +274,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let found = named(known.roles(), args, "role", ErrorKind::UndefinedObject);
             Ok(found.unwrap_or(ScalarValue::Int64(None)))
         }),
-        // There are no rights but those that everybody has by default.
-        "pg_acl_rows" => (list_of(DataType::Struct(acl_fields())), |_, _| {
-            let none = ScalarValue::new_list_nullable(&[], &DataType::Struct(acl_fields()));
-            Ok(ScalarValue::List(none))
-        }),
+        "pg_acl_rows" => (list_of(DataType::Struct(acl::fields())), acl::rows),
         "oidvectortypes" => (DataType::Utf8, |known, args| {
             let Some(ScalarValue::List(oids)) = args.first().filter(|oids| !oids.is_null()) else {
                 return Ok(ScalarValue::Utf8(None));
@@ -320,6 +344,13 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             Ok(ScalarValue::Int32(
                 class.map(|_| if table { 28 } else { 0 }),
             ))
+        }),
+        "pg_column_is_updatable" => (DataType::Boolean, |known, args| {
+            let (Some(class), Some(column)) = (oid(args, 0), oid(args, 1)) else {
+                return Ok(ScalarValue::Boolean(None));
+            };
+            let table = known.tables().contains(&class);
+            Ok(ScalarValue::from(table && column > 0))
         }),
         "regoper_of" => (DataType::Int64, operators::regoper_in),
         "regoperator_of" => (DataType::Int64, operators::regoperator_in),
@@ -421,4 +452,24 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         }
         name => return visible::function(name).or_else(|| privileges::function(name)),
     })
+}
+
+/// Whether indexes of an access method have a property; `None` where there is no such method or property.
+fn method_has(args: &[ScalarValue]) -> Option<bool> {
+    const BRIN: i64 = 3580;
+    const BTREE: i64 = 403;
+    const GIN: i64 = 2742;
+    const GIST: i64 = 783;
+    const HASH: i64 = 405;
+    const SPGIST: i64 = 4000;
+    let method = oid(args, 0)?;
+    let with: &[i64] = match string(args, 1)?.to_lowercase().as_str() {
+        "can_order" | "can_unique" => &[BTREE],
+        "can_multi_col" => &[BTREE, GIST, GIN, BRIN],
+        "can_exclude" => &[BTREE, HASH, GIST, SPGIST],
+        "can_include" => &[BTREE, GIST, SPGIST],
+        _ => return None,
+    };
+    let all = [BTREE, HASH, GIST, GIN, BRIN, SPGIST];
+    all.contains(&method).then(|| with.contains(&method))
 }

@@ -12,6 +12,7 @@ use tidelog_storage::{Catalog, SequenceDef};
 
 use super::{Session, visible};
 use crate::parse::identifier;
+use crate::system::keys::Form;
 use crate::system::{
     self, Showing, comments, deparse, keys, pg_catalog, schema_oid, table_oid, views,
 };
@@ -33,7 +34,7 @@ pub(super) struct Facts {
     oids: OnceLock<Oids>,
     tables: OnceLock<BTreeSet<i64>>,
     indexes: OnceLock<Indexes>,
-    definitions: OnceLock<BTreeMap<i64, String>>,
+    definitions: OnceLock<BTreeMap<i64, Definition>>,
     comments: OnceLock<BTreeMap<comments::On, String>>,
     defaults: OnceLock<BTreeMap<String, String>>,
     owned_sequences: OnceLock<BTreeMap<(i64, String), String>>,
@@ -50,6 +51,13 @@ pub(super) struct Indexes {
     pub(super) by_oid: BTreeMap<i64, IndexFacts>,
     /// Conditions with few parentheses, by what they are with all.
     pub(super) bare_conditions: BTreeMap<String, String>,
+}
+
+/// The definition of a constraint or a view.
+pub(super) struct Definition {
+    pub(super) full: String,
+    /// With few parentheses, where that may be something else.
+    pub(super) bare: Option<String>,
 }
 
 /// An index.
@@ -143,9 +151,15 @@ impl Facts {
                 for index in keys::indexes(table) {
                     let index = index.shown(self.showing);
                     let computed = !table.computed.is_empty();
-                    let written = |bare| (index.definition(bare), index.column_names(bare));
+                    let form = |bare| Form {
+                        bare,
+                        path: Some(&self.search_path),
+                    };
+                    let written =
+                        |bare| (index.definition(form(bare)), index.column_names(form(bare)));
                     if computed {
-                        let conditions = index.condition(false).zip(index.condition(true));
+                        let full = index.condition(Form::FULL);
+                        let conditions = full.zip(index.condition(form(true)));
                         indexes.bare_conditions.extend(conditions);
                     }
                     let facts = IndexFacts {
@@ -167,16 +181,20 @@ impl Facts {
     }
 
     /// Definitions of constraints and views.
-    pub(super) fn definitions(&self) -> &BTreeMap<i64, String> {
+    pub(super) fn definitions(&self) -> &BTreeMap<i64, Definition> {
         self.definitions.get_or_init(|| {
-            let mut definitions: BTreeMap<i64, String> = BTreeMap::new();
+            let mut definitions = BTreeMap::new();
             for table in self.catalog.tables.values() {
                 for constraint in keys::constraints(table, &self.catalog) {
                     let shown = constraint.shown(self.showing);
-                    definitions.insert(shown.oid, shown.definition(&self.search_path));
+                    let written = |bare| shown.definition(&self.search_path, bare);
+                    let bare = shown.is_check().then(|| written(true));
+                    let full = written(false);
+                    definitions.insert(shown.oid, Definition { full, bare });
                 }
             }
-            definitions.extend(views::definitions(&self.catalog));
+            let views = views::definitions(&self.catalog);
+            definitions.extend(views.map(|(oid, full)| (oid, Definition { full, bare: None })));
             definitions
         })
     }
