@@ -24,6 +24,11 @@ pub(crate) trait Walk {
         self.walk(&mut finder).is_break()
     }
 
+    /// Whether there is such an expression in it outside of queries.
+    fn has_own_expr(&self, is_one: impl Fn(&Expr) -> bool) -> bool {
+        self.walk(&mut OwnFinder { is_one, queries: 0 }).is_break()
+    }
+
     /// Whether there is a query in it.
     fn has_query(&self) -> bool {
         self.walk(&mut FindQuery).is_break()
@@ -76,6 +81,30 @@ impl Visitor for FindQuery {
 struct Finder<E, R> {
     is_expr: E,
     is_relation: R,
+}
+
+struct OwnFinder<E> {
+    is_one: E,
+    /// How many queries are around.
+    queries: usize,
+}
+
+impl<E: Fn(&Expr) -> bool> Visitor for OwnFinder<E> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        found(self.queries == 0 && (self.is_one)(expr))
+    }
 }
 
 fn found(found: bool) -> ControlFlow<()> {

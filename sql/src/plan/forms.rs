@@ -231,7 +231,10 @@ fn refuse_sets(expr: &Expr) -> ControlFlow<SqlError> {
         }
         _ => return ControlFlow::Continue(()),
     };
-    if expr.walk(&mut FindSet { queries: 0 }).is_continue() {
+    // Those of subqueries are theirs.
+    let is_set =
+        |part: &Expr| matches!(part, Expr::Function(call) if dialect::gives_set(&call.name));
+    if !expr.has_own_expr(is_set) {
         return ControlFlow::Continue(());
     }
     let message = format!("set-returning functions are not allowed in {place}");
@@ -239,32 +242,4 @@ fn refuse_sets(expr: &Expr) -> ControlFlow<SqlError> {
         SqlError::new(ErrorKind::FeatureNotSupported, message)
             .hint("You might be able to move the set-returning function into a LATERAL FROM item."),
     )
-}
-
-/// Finds a function that returns a set, but for those in subqueries.
-struct FindSet {
-    queries: usize,
-}
-
-impl ast::Visitor for FindSet {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Function(call) if self.queries == 0 && dialect::gives_set(&call.name) => {
-                ControlFlow::Break(())
-            }
-            _ => ControlFlow::Continue(()),
-        }
-    }
 }

@@ -137,42 +137,14 @@ fn unnest_alone(select: &mut ast::Select) {
     }
 }
 
-/// Whether there is a function that may be an aggregate of this query's rows.
-fn calls_outside_queries(part: &impl Walk) -> bool {
-    #[derive(Default)]
-    struct Calls {
-        depth: usize,
-    }
-    impl ast::Visitor for Calls {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
-            self.depth += 1;
-            ControlFlow::Continue(())
-        }
-
-        fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
-            self.depth -= 1;
-            ControlFlow::Continue(())
-        }
-
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            match expr {
-                Expr::Function(_) if self.depth == 0 => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            }
-        }
-    }
-    part.walk(&mut Calls::default()).is_break()
-}
-
 /// HAVING without GROUP BY makes one group of all rows, also where nothing is counted.
 fn group_all(select: &mut ast::Select) {
+    let calls = |part: &Expr| matches!(part, Expr::Function(_));
     if let (Some(having), GroupByExpr::Expressions(exprs, _)) =
         (&select.having, &mut select.group_by)
         && exprs.is_empty()
-        && !calls_outside_queries(having)
-        && !calls_outside_queries(&select.projection)
+        && !having.has_own_expr(calls)
+        && !select.projection.has_own_expr(calls)
     {
         exprs.push(Expr::Tuple(Vec::new()));
     }

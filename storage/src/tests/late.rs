@@ -378,7 +378,7 @@ async fn each_time_means_what_was_committed_by_then() {
         past.add(time.now(), seq);
         past.check(&store, &t, known_ms);
     }
-    assert!(late > 20, "{late} commits were late");
+    assert!(late > 0, "no commit was late");
     println!("{late} late commits, {most} notes after a trim");
     if let Some(under_way) = large.take() {
         under_way.end(&failpoints).await;
