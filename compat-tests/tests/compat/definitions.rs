@@ -314,7 +314,6 @@ fn temporary_tables_are_a_sessions_own() {
          DROP VIEW w; DROP TABLE own CASCADE",
     );
     pair.same_or_fail("SELECT * FROM v");
-    pair.same("SELECT typname FROM pg_type WHERE typname = 'mood'");
     for statement in [
         "CREATE TEMP TABLE p (id int4 PRIMARY KEY); CREATE TABLE c (id int4 REFERENCES p)",
         "CREATE TABLE p (id int4 PRIMARY KEY); CREATE TEMP TABLE c (id int4 REFERENCES p)",
@@ -327,6 +326,7 @@ fn temporary_tables_are_a_sessions_own() {
     wait_for("the end of the sessions' tables", || {
         (pair.tide.peer().value(schemas) == "0").then_some(())
     });
+    pair.same("SELECT typname FROM pg_type WHERE typname = 'mood'");
     // What a killed server leaves is gone when it starts again.
     let mut held = pair.tide.peer().psql();
     held.args(["-f", "-"]).stdin(Stdio::piped());

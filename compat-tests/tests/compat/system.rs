@@ -224,7 +224,7 @@ fn names_are_found_at_once_among_many_tables() {
     let line = "q7|CREATE UNIQUE INDEX q7_a_key ON public.q7 USING btree (a)|q7\n";
     assert_eq!(answer, line.repeat(100));
     // It was 0.3 s each, unoptimised.
-    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
     // What is kept goes with each change, also of a block that is taken back, and is each role's own.
     let told = peer.run(
         "BEGIN;
