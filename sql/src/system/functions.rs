@@ -218,6 +218,9 @@ fn size_pretty(bytes: BigInt) -> String {
     format!("{} PB", half(&size))
 }
 
+/// A longer text is no size: to read a number takes the square of its digits.
+const SIZE_BYTES_MAX: usize = 20_000;
+
 /// After pg_size_bytes in PostgreSQL's dbsize.c: a number with a unit, rounded to whole bytes.
 fn size_bytes(written: &str) -> Result<i64> {
     let invalid = || {
@@ -233,7 +236,7 @@ fn size_bytes(written: &str) -> Result<i64> {
     let (whole, rest) = text[sign..].split_at(digits(&text[sign..]));
     let after_point = rest.strip_prefix('.').unwrap_or_default();
     let (fraction, _) = after_point.split_at(digits(after_point));
-    if whole.is_empty() && fraction.is_empty() {
+    if whole.is_empty() && fraction.is_empty() || text.len() > SIZE_BYTES_MAX {
         return Err(invalid());
     }
     let mut rest = match rest.strip_prefix('.') {
